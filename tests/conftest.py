@@ -25,3 +25,89 @@ def pytest_collection_modifyitems(items):
 def gammapy_data() -> Path:
     """Return the folder of Gammapy's data; only for tests marked ``realdata``."""
     return Path(os.environ["GAMMAPY_DATA"])
+
+
+@pytest.fixture(scope="session")
+def demo_dl3(tmp_path_factory) -> Path:
+    """Return a folder with two short simulated runs of a Crab-like source."""
+    import astropy.units as u
+    import numpy as np
+    from astropy.coordinates import SkyCoord
+    from gammapy.modeling.models import Models
+
+    from ctao_sat import recipes, simulate
+
+    path = tmp_path_factory.mktemp("demo") / "dl3"
+    target = SkyCoord(83.633, 22.014, unit="deg")
+    simulate.observations(
+        Models([recipes.crab_like_model()]),
+        simulate.wobble_pointings(target, n=2),
+        5 * u.min,
+        "demo-north",
+        np.random.default_rng(1),
+        path=path,
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_dl3(tmp_path_factory) -> Path:
+    """Two runs of two minutes on a source like the Crab Nebula, above 0.3 TeV; not to be changed."""
+    import astropy.units as u
+    import numpy as np
+    from astropy.coordinates import SkyCoord
+
+    from ctao_sat import recipes, simulate
+
+    folder = tmp_path_factory.mktemp("small") / "dl3"
+    center = SkyCoord(83.633, 22.014, unit="deg")
+    simulate.observations(
+        recipes.crab_like_model(),
+        simulate.wobble_pointings(center, offset=0.5 * u.deg, n=2),
+        2 * u.min,
+        "demo-north",
+        np.random.default_rng(20280102),
+        path=folder,
+        energy_range=[0.3, 50] * u.TeV,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_config(demo_dl3, tmp_path_factory):
+    """Return the file of a configuration for the simulated runs."""
+    import yaml
+
+    values = {
+        "recipe": "spectrum-1d",
+        "schema_version": 1,
+        "data": {"path": str(demo_dl3), "cone": "2 deg"},
+        "target": {"name": "Crab-like", "position": "83.633 deg, 22.014 deg"},
+        "on_region": {"radius": "0.11 deg"},
+        "reduction": {
+            "energy": {"min": "0.1 TeV", "max": "30 TeV", "per_decade": 6},
+            "energy_true": {"min": "0.03 TeV", "max": "100 TeV", "per_decade": 12},
+        },
+        "fit": {
+            "model": {
+                "type": "PowerLawSpectralModel",
+                "parameters": [
+                    {"name": "index", "value": 2},
+                    {"name": "amplitude", "value": 1.0e-11, "unit": "cm-2 s-1 TeV-1"},
+                    {"name": "reference", "value": 1, "unit": "TeV", "frozen": True},
+                ],
+            }
+        },
+        "flux_points": {"energy": {"min": "0.2 TeV", "max": "20 TeV", "per_decade": 1}},
+    }
+    path = tmp_path_factory.mktemp("config") / "crab.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.fixture(scope="session")
+def demo_run(demo_config):
+    """Return the run of that configuration."""
+    from ctao_sat import recipes
+
+    return recipes.run(demo_config)

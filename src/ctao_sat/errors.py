@@ -25,6 +25,10 @@ __all__ = [
 ]
 
 
+# Shorter beginnings fit too many names by chance.
+_MIN_BEGINNING = 3
+
+
 class CtaoSatError(Exception):
     """Base of all errors raised on purpose by ``ctao_sat``.
 
@@ -40,8 +44,8 @@ class CtaoSatError(Exception):
     Examples
     --------
     >>> from ctao_sat.errors import ConfigError
-    >>> print(ConfigError("Unknown key 'fitt'.", remedy="Did you mean 'fit'?", where="crab.yaml, line 3"))
-    Unknown key 'fitt'. Did you mean 'fit'? (crab.yaml, line 3)
+    >>> print(ConfigError("Unknown key 'fitt'.", remedy="Did you mean 'fit'?", where="a.yaml, line 3"))
+    Unknown key 'fitt'. Did you mean 'fit'? (a.yaml, line 3)
     """
 
     exit_code = 1
@@ -120,7 +124,9 @@ class CtaoSatWarning(UserWarning):
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return the remedy for a mistyped name: the nearest candidate, or all of them.
+    """Return the remedy for a mistyped name: the nearest candidate, or the first ten of all.
+
+    Case does not matter. Without a similar name, the shortest one that begins like it is named.
 
     Parameters
     ----------
@@ -141,6 +147,8 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     "Did you mean 'crab'?"
     >>> did_you_mean("x", ["crab", "vela"])
     "Choose from: 'crab', 'vela'."
+    >>> did_you_mean("PowerLaw", ["PowerLawSpectralModel", "ExpCutoffPowerLawSpectralModel"])
+    "Did you mean 'PowerLawSpectralModel'?"
     """
     names = list(dict.fromkeys(candidates))
     if not names:
@@ -149,6 +157,8 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     for candidate in names:
         lowered.setdefault(candidate.lower(), candidate)
     near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    if not near and len(name) >= _MIN_BEGINNING:
+        near = sorted((long for long in lowered if long.startswith(name.lower())), key=len)
     if near:
         return f"Did you mean '{lowered[near[0]]}'?"
     shown = ", ".join(f"'{candidate}'" for candidate in names[:10])

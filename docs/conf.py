@@ -1,0 +1,45 @@
+"""Configuration of the documentation; it is built without network access."""
+
+from importlib.metadata import version as installed_version
+
+project = "ctao_sat"
+author = "The ctao_sat developers"
+copyright = author
+version = release = installed_version("ctao-sat")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+]
+exclude_patterns = ["_build", "changes"]
+# A single pair of backquotes names an object, as in the docstrings.
+default_role = "py:obj"
+
+autosummary_generate = True
+autosummary_imported_members = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+html_theme = "ctao"
+html_title = "ctao_sat"
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "ctao_sat"},
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 5,
+}
+# Pages without pages below them have nothing to show there.
+html_sidebars = {
+    page: []
+    for page in (
+        "changes",
+        "command-line",
+        "data-levels",
+        "first-minutes",
+        "index",
+        "install",
+        "recipe-spectrum-1d",
+        "simulation",
+    )
+}

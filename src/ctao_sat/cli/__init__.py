@@ -1,0 +1,78 @@
+"""The command line ``ctao-sat``: parse, call, write.
+
+Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 data, 4 no convergence, 5 partial result,
+130 interrupted.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from ctao_sat.cli.info import info
+from ctao_sat.cli.run import demo, init, run, validate
+from ctao_sat.cli.simulate import simulate
+from ctao_sat.errors import CtaoSatError
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Examples:\n\n\b\n"
+    "  ctao-sat demo                                   simulate and analyse, without any download\n"
+    "  ctao-sat init --source Crab -o crab.yaml        write a configuration\n"
+    "  ctao-sat run crab.yaml --dry-run                see what would be analysed\n"
+    "  ctao-sat run crab.yaml -j 4                     analyse",
+)
+@click.version_option(package_name="ctao-sat", message="ctao-sat %(version)s")
+def cli() -> None:
+    """Science Analysis Tools of the Cherenkov Telescope Array Observatory."""
+
+
+for command in (demo, init, validate, run, simulate, info):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the name of the program; those of the process by default.
+
+    Returns
+    -------
+    code : int
+        Exit code.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return cli.main(words, prog_name="ctao-sat", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. Nothing was overwritten.", err=True)
+        return INTERRUPTED
+    except CtaoSatError as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except Exception as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        click.echo(
+            f"Error: {type(error).__name__}: {error}\n"
+            "This is not an error we foresaw. Run again with --debug and report the traceback.",
+            err=True,
+        )
+        return 1

@@ -1,0 +1,124 @@
+"""DL3: event lists and instrument responses, as an observer receives them.
+
+The question answered here: *what was recorded, when, where to, and how does the instrument see the
+sky?* For each observation: gamma-like events, good time intervals, pointing, and the instrument
+response functions (IRFs). Gammapy factorises the response into
+
+    R(p, E | p', E') = A_eff(p', E') x PSF(p | p', E') x D(E | p', E')
+
+with the effective area, the point spread function and the energy dispersion, where primes mark
+true positions and energies. The residual background is a rate of its own, per energy and solid
+angle, in the coordinates of the field of view.
+
+What to use when:
+
+===================================================  ==============================================
+you have or want                                     start with
+===================================================  ==============================================
+a folder with index tables                           `open_dl3`, or ``DataStore.from_dir``
+loose event files                                    ``DataStore.from_events_files``
+observations, checked to be fit for an analysis      `read_observations`; ``Observations``
+a selection of observations, each cut counted        `select_observations`
+the files behind observations                        `data_files`
+events, in time, energy or region                    ``EventList``
+good time intervals: union, intersection             ``GTI``
+where the telescopes pointed                         ``FixedPointingInfo``
+the IRFs of one file                                 `load_irf_dict_from_file`
+IRFs over the field of view                          ``EffectiveAreaTable2D``,
+                                                     ``EnergyDispersion2D``, ``PSF3D``,
+                                                     ``Background2D``, ``Background3D``
+an energy-dependent cut in theta (point-like IRFs)   ``RadMax2D``
+IRFs projected on a sky map                          ``PSFMap``, ``EDispMap``, ``EDispKernelMap``
+a table for the Virtual Observatory                  `to_obscore_table`
+===================================================  ==============================================
+
+The classes are Gammapy's own objects, not copies or subclasses; the functions in lower case
+that Gammapy does not have are the verbs of this level. Binned data follow in `ctao_sat.dl4`.
+
+Known in Gammapy 2.1: ``DataStore.from_events_files`` keeps only the first of two files that share
+an observation ID, for example two event types.
+
+Examples
+--------
+>>> import gammapy.data
+>>> from ctao_sat import dl3
+>>> dl3.DataStore is gammapy.data.DataStore
+True
+"""
+
+from gammapy.data import (
+    GTI,
+    DataStore,
+    EventList,
+    EventListMetaData,
+    FixedPointingInfo,
+    GTIMetaData,
+    HDUIndexTable,
+    Observation,
+    ObservationFilter,
+    ObservationMetaData,
+    Observations,
+    ObservationsEventsSampler,
+    ObservationTable,
+    PointingInfo,
+    PointingMode,
+    get_irfs_features,
+    observatory_locations,
+)
+from gammapy.data.ivoa import to_obscore_table
+from gammapy.irf import (
+    IRF,
+    IRF_REGISTRY,
+    PSF3D,
+    Background2D,
+    Background3D,
+    BackgroundIRF,
+    EDispKernel,
+    EDispKernelMap,
+    EDispMap,
+    EffectiveAreaTable2D,
+    EnergyDependentMultiGaussPSF,
+    EnergyDispersion2D,
+    FoVAlignment,
+    IRFMap,
+    ParametricPSF,
+    PSFKernel,
+    PSFKing,
+    PSFMap,
+    RadMax2D,
+    RecoPSFMap,
+    load_irf_dict_from_file,
+)
+
+from ctao_sat.dl3._open import data_files, open_dl3, read_observations
+from ctao_sat.dl3._select import observation_index, select_observations
+
+# fmt: off
+__all__ = ["data_files", "observation_index", "open_dl3"]
+__all__ += ["read_observations", "select_observations"]
+__all__ += [  # gammapy.data
+    "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",
+    "HDUIndexTable", "Observation", "ObservationFilter", "ObservationMetaData", "ObservationTable",
+    "Observations", "ObservationsEventsSampler", "PointingInfo", "PointingMode",
+    "get_irfs_features", "observatory_locations",
+]
+__all__ += [  # gammapy.data.ivoa
+    "to_obscore_table",
+]
+__all__ += [  # gammapy.irf
+    "IRF", "IRF_REGISTRY", "PSF3D", "Background2D", "Background3D", "BackgroundIRF", "EDispKernel",
+    "EDispKernelMap", "EDispMap", "EffectiveAreaTable2D", "EnergyDependentMultiGaussPSF",
+    "EnergyDispersion2D", "FoVAlignment", "IRFMap", "PSFKernel", "PSFKing", "PSFMap",
+    "ParametricPSF", "RadMax2D", "RecoPSFMap", "load_irf_dict_from_file",
+]
+# fmt: on
+
+# Public names, or whole modules, of Gammapy that are of this level but not here, and why.
+_NOT_REEXPORTED: dict[str, str] = {
+    "gammapy.data.io.EventListReader": "the reading half of EventList.read, which is the door",
+    "gammapy.data.io.EventListWriter": "the writing half of EventList.write, which is the door",
+    "gammapy.data.io.ObservationTableReader": (
+        "the reading half of ObservationTable.read, which is the door"
+    ),
+    "gammapy.irf.psf.core.PSF": "base class of the PSFs, with nothing to call by itself",
+}

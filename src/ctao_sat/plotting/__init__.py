@@ -1,0 +1,35 @@
+"""What do the products look like? Products in, matplotlib axes out.
+
+==========================  ==========================================================
+`plot_theta_squared`        is there a source: on and off counts around a position
+`plot_significance`         does it grow as a source should: over the livetime
+`plot_regions`              where were on and off counts taken: regions on the sky
+`plot_counts`               does the model describe the counts: counts and residuals
+`plot_sed`                  the spectrum: flux points, limits, model with its error
+`plot_light_curve`          the flux over time, in dates
+`save`                      an image of any of them on disk
+==========================  ==========================================================
+
+Every function draws on the axes it is given, or on those of a new figure, and returns the axes.
+The new figures are plain `matplotlib.figure.Figure` objects unknown to ``pyplot``: nothing has to
+be closed, and no global setting is read back or changed. In a notebook, ``ax.figure`` as the last
+line of a cell shows the plot. Legends stand above the axes, where they cannot cover data.
+"""
+
+from ctao_sat.plotting.counts import plot_counts
+from ctao_sat.plotting.light_curve import plot_light_curve
+from ctao_sat.plotting.output import save
+from ctao_sat.plotting.regions import plot_regions
+from ctao_sat.plotting.sed import plot_sed
+from ctao_sat.plotting.significance import plot_significance
+from ctao_sat.plotting.theta_squared import plot_theta_squared
+
+__all__ = [
+    "plot_counts",
+    "plot_light_curve",
+    "plot_regions",
+    "plot_sed",
+    "plot_significance",
+    "plot_theta_squared",
+    "save",
+]

@@ -1,0 +1,254 @@
+"""The configuration of the recipe ``spectrum-1d``."""
+
+from typing import Annotated, Any, Literal
+
+import astropy.units as u
+import numpy as np
+from gammapy.modeling.models import SPECTRAL_MODEL_REGISTRY, SkyModel
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from ctao_sat.config import (
+    Angle,
+    Config,
+    Duration,
+    Energy,
+    Instant,
+    RecipeConfig,
+    SkyPosition,
+)
+from ctao_sat.errors import did_you_mean
+
+__all__ = ["Spectrum1DConfig"]
+
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\n\r/]+$")]
+Percent = Annotated[float, Field(ge=0, lt=100)]
+
+
+class DataConfig(Config):
+    """Which observations to analyse."""
+
+    path: str = Field(description="Folder with DL3 files and index tables.")
+    ids: tuple[int, ...] | None = Field(None, description="Observation IDs; all if absent.")
+    exclude_ids: tuple[int, ...] = Field((), description="Observation IDs to leave out.")
+    cone: Angle | None = Field(None, description="Largest distance of the pointing to the target.")
+    time: tuple[tuple[Instant, Instant], ...] = Field((), description="Time intervals.")
+    zenith_min: Angle | None = None
+    zenith_max: Angle | None = None
+    livetime_min: Duration | None = Field(None, description="Shortest livetime of a run.")
+
+    @field_validator("ids")
+    @classmethod
+    def _some(cls, ids: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if ids is not None and not ids:
+            raise ValueError("the list is empty; leave it out to take all observations")
+        return ids
+
+    @field_validator("time")
+    @classmethod
+    def _rises(cls, intervals: tuple) -> tuple:
+        for start, stop in intervals:
+            if not start < stop:
+                raise ValueError(f"the interval that starts at {start.iso} does not end after it")
+        return intervals
+
+
+class TargetConfig(Config):
+    """What to analyse."""
+
+    name: Name
+    position: SkyPosition
+
+
+class OnRegionConfig(Config):
+    """From where the on events are taken."""
+
+    method: Literal["circle", "rad_max"] = Field(
+        "circle", description="'rad_max': the energy-dependent cut of point-like IRFs."
+    )
+    radius: Angle | None = Field(None, description="Radius of the circle.")
+
+    @model_validator(mode="after")
+    def _radius_fits(self) -> "OnRegionConfig":
+        if self.method == "circle" and self.radius is None:
+            raise ValueError("a circle needs a radius, for example 'radius: 0.11 deg'")
+        if self.method == "rad_max" and self.radius is not None:
+            raise ValueError("with 'rad_max' the data give the radius; leave it out")
+        if self.radius is not None and not 0 < self.radius.to_value("deg") <= 5:
+            raise ValueError("the radius must be above 0 and at most 5 deg")
+        return self
+
+
+class ExclusionConfig(Config):
+    """Where no off region may lie."""
+
+    file: str | None = Field(None, description="Region file (DS9, FITS) or FITS mask.")
+    circles: tuple[tuple[SkyPosition, Angle], ...] = Field((), description="Centres and radii.")
+    catalogs: tuple[str, ...] = Field((), description="Gammapy catalogues around the target.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "ExclusionConfig":
+        if self.file is not None and (self.circles or self.catalogs):
+            raise ValueError("give either a file, or circles and catalogues")
+        return self
+
+
+class BackgroundConfig(Config):
+    """Where the off events are taken from."""
+
+    n_off_regions: Annotated[int, Field(ge=1, le=50)] = Field(
+        1, description="With 'rad_max': number of off regions."
+    )
+    exclusion: ExclusionConfig = ExclusionConfig()
+
+
+class AxisConfig(Config):
+    """A logarithmic axis of energy."""
+
+    min: Energy
+    max: Energy
+    per_decade: Annotated[int, Field(ge=1, le=200)]
+
+    @model_validator(mode="after")
+    def _rises(self) -> "AxisConfig":
+        if not 0 < self.min.to_value("TeV") < self.max.to_value("TeV"):
+            raise ValueError("min must be above zero and below max")
+        return self
+
+
+class ReductionConfig(Config):
+    """How events become binned datasets."""
+
+    energy: AxisConfig = AxisConfig.model_validate(
+        {"min": "0.05 TeV", "max": "100 TeV", "per_decade": 10}
+    )
+    energy_true: AxisConfig = AxisConfig.model_validate(
+        {"min": "0.02 TeV", "max": "200 TeV", "per_decade": 20}
+    )
+    containment_correction: bool | None = Field(
+        None, description="Default: yes for a circle and full-enclosure IRFs."
+    )
+    safe_aeff_percent: Percent = Field(
+        10.0, description="Use energies where the effective area is above this part of its maximum."
+    )
+    safe_bias_percent: Percent | None = Field(
+        None, description="And where the energy bias is below this."
+    )
+    use_default_thresholds: bool = Field(
+        False, description="And within the energy thresholds that the DL3 files state."
+    )
+
+
+class FitConfig(Config):
+    """What is fitted, and where."""
+
+    model: dict[str, Any] = Field(
+        description="A Gammapy spectral model as its YAML has it: type and parameters."
+    )
+    energy_min: Energy | None = None
+    energy_max: Energy | None = None
+    stack: bool = Field(False, description="Fit the stacked runs instead of all runs jointly.")
+
+    @field_validator("model")
+    @classmethod
+    def _is_model(cls, model: dict[str, Any]) -> dict[str, Any]:
+        spectral_model(model)
+        return model
+
+
+class FluxPointsConfig(Config):
+    """The flux in bins of energy."""
+
+    energy: AxisConfig | None = Field(None, description="Default: the fit range, 5 bins a decade.")
+    n_sigma_ul: Annotated[float, Field(gt=0, le=10)] = 2.0
+
+
+def _check_interval(by: str) -> str:
+    if by in ("run", "night"):
+        return by
+    try:
+        positive = u.Quantity(by).to_value("s") > 0
+    except (TypeError, ValueError, u.UnitConversionError):
+        positive = False
+    if not positive:
+        raise ValueError(f"'{by}' is no interval; take 'run', 'night', or a time such as '10 min'")
+    return by
+
+
+class LightCurveConfig(Config):
+    """The flux over time."""
+
+    by: Annotated[str, AfterValidator(_check_interval)] = Field(
+        "run", description="A point a 'run', a 'night', or an interval such as '10 min'."
+    )
+    energy_min: Energy | None = Field(None, description="Default: start of the fit range.")
+    energy_max: Energy | None = None
+
+
+class Spectrum1DConfig(RecipeConfig):
+    """The whole configuration of the recipe."""
+
+    recipe: Literal["spectrum-1d"]
+    schema_version: Literal[1]
+    data: DataConfig
+    target: TargetConfig
+    on_region: OnRegionConfig
+    background: BackgroundConfig = BackgroundConfig()
+    reduction: ReductionConfig = ReductionConfig()
+    fit: FitConfig
+    flux_points: FluxPointsConfig = FluxPointsConfig()
+    light_curve: LightCurveConfig | None = LightCurveConfig()
+    detection_threshold: Annotated[float, Field(ge=0, le=20)] = Field(
+        5.0, description="Li & Ma significance from which on a source counts as detected."
+    )
+    reference_model: str | None = Field(
+        None, description="Gammapy model YAML to compare with: a truth, an earlier result."
+    )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "Spectrum1DConfig":
+        _check_range("fit", self.fit.energy_min, self.fit.energy_max)
+        if self.light_curve is not None:
+            low, high = self.light_curve.energy_min, self.light_curve.energy_max
+            _check_range("light_curve", low, high)
+        if self.data.zenith_min is not None and self.data.zenith_max is not None:
+            _check_range("data", self.data.zenith_min, self.data.zenith_max, "zenith")
+        return self
+
+
+def _check_range(section: str, low: Any, high: Any, name: str = "energy") -> None:
+    if low is not None and high is not None and not low < high:
+        raise ValueError(f"{section}.{name}_min is not below {section}.{name}_max")
+
+
+def spectral_model(content: dict[str, Any]) -> Any:
+    """Build a Gammapy spectral model from the content of its YAML.
+
+    Parameters
+    ----------
+    content : dict
+        With ``type`` (class name or tag) and, optionally, ``parameters``.
+
+    Returns
+    -------
+    model : `~gammapy.modeling.models.SpectralModel`
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, parameter or unit.
+    """
+    kind = content.get("type")
+    tags = [tag for cls in SPECTRAL_MODEL_REGISTRY for tag in np.atleast_1d(cls.tag)]
+    if kind not in tags:
+        raise ValueError(f"no spectral model '{kind}'. {did_you_mean(str(kind), map(str, tags))}")
+    cls = SPECTRAL_MODEL_REGISTRY.get_cls(kind)
+    known = [parameter.name for parameter in getattr(cls, "default_parameters", [])]
+    for parameter in content.get("parameters", []):
+        name = parameter.get("name")
+        if known and name not in known:
+            raise ValueError(f"{kind} has no parameter '{name}'. {did_you_mean(str(name), known)}")
+    try:
+        return SkyModel.from_dict({"name": "source", "spectral": content}).spectral_model
+    except (TypeError, ValueError, KeyError, AttributeError, OSError) as error:
+        raise ValueError(f"{kind} cannot be built: {error}") from error

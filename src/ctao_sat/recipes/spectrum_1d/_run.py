@@ -1,0 +1,282 @@
+"""Run the recipe ``spectrum-1d``: call the steps in their order, and say what came out."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+import astropy.units as u
+from astropy.table import Table
+from gammapy.data import DataStore, Observations
+from gammapy.datasets import Datasets
+from gammapy.estimators import FluxPoints
+from gammapy.maps import WcsNDMap
+from gammapy.modeling import FitResult
+from gammapy.modeling.models import Models, SkyModel
+
+from ctao_sat import dl3, dl4, dl5
+from ctao_sat.errors import DataError
+from ctao_sat.recipes.spectrum_1d import _steps as steps
+from ctao_sat.recipes.spectrum_1d._config import Spectrum1DConfig
+from ctao_sat.recipes.spectrum_1d._statements import Findings, summarise
+from ctao_sat.workflow import Plan, Run, StepLog, provenance
+
+__all__ = ["plan", "run"]
+
+log = logging.getLogger(__name__)
+
+_OPTIONAL = ("errn-errp", "ul")
+
+
+@dataclass(frozen=True)
+class _Parallel:
+    """How to spread the work."""
+
+    n_jobs: int = 1
+    backend: str = "auto"
+    progress: bool = False
+
+    def options(self) -> dict:
+        return {"n_jobs": self.n_jobs, "backend": self.backend, "progress": self.progress}
+
+
+@dataclass
+class _Inputs:
+    """What the reduction starts from."""
+
+    data_store: DataStore
+    observations: Observations
+    cuts: Table
+    table: Table
+    model: SkyModel
+    reference: SkyModel | None
+    exclusion: WcsNDMap | None
+    left_out: list[str] = field(default_factory=list)
+
+
+def plan(config: Spectrum1DConfig, *, n_jobs: int = 1) -> Plan:
+    """Select the observations without analysing them, and estimate time and memory.
+
+    Parameters
+    ----------
+    config : Spectrum1DConfig
+        The configuration.
+    n_jobs : int
+        Number of workers to estimate for.
+
+    Returns
+    -------
+    plan : `~ctao_sat.workflow.Plan`
+        What would be analysed.
+    """
+    inputs = _read(config)
+    start = time.perf_counter()
+    first = _reduce(config, inputs.observations[:1], inputs.exclusion, _Parallel())
+    reduction = time.perf_counter() - start
+    first.models = [inputs.model]
+    start = time.perf_counter()
+    first.stat_sum()
+    evaluation = time.perf_counter() - start
+    n = len(inputs.observations)
+    # Gammapy needs some 220 evaluations of all datasets for a flux point with its limit.
+    n_points = len(steps.flux_edges(first, config, steps.fit_range(first, config)))
+    points = 220 * evaluation * n * (n_points + 2)
+    dataset = first[0]
+    size = dataset.edisp.edisp_map.data.nbytes + 10 * dataset.exposure.data.nbytes
+    return Plan(
+        observations=inputs.table,
+        cuts=inputs.cuts,
+        seconds=(reduction * n + points) / max(1, min(n_jobs, n)),
+        megabytes=n * size / 1e6,
+    )
+
+
+def run(
+    config: Spectrum1DConfig,
+    *,
+    n_jobs: int = 1,
+    backend: str = "auto",
+    progress: bool = False,
+    log_steps: StepLog | None = None,
+) -> Run:
+    """Analyse the observations of a source.
+
+    Parameters
+    ----------
+    config : Spectrum1DConfig
+        What to do.
+    n_jobs : int
+        Number of workers, see `ctao_sat.parallel.pmap`.
+    backend : {"auto", "serial", "processes", "dask"}
+        Where to compute.
+    progress : bool
+        Show progress bars.
+    log_steps : `~ctao_sat.workflow.StepLog`, optional
+        Records the steps.
+
+    Returns
+    -------
+    run : `~ctao_sat.workflow.Run`
+        Products and findings. Nothing is written to disk.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If the input does not allow the analysis; the message says why, and what to do.
+    """
+    parallel = _Parallel(n_jobs, backend, progress)
+    recorder = log_steps or StepLog()
+    with recorder.step("Select observations"):
+        inputs = _read(config)
+    with recorder.step("Reduce observations"):
+        datasets = _reduce(config, inputs.observations, inputs.exclusion, parallel)
+        limits = steps.fit_range(datasets, config)
+        inputs.left_out.extend(
+            set(inputs.observations.ids) - {dataset.name for dataset in datasets}
+        )
+    with recorder.step("Theta-squared distribution"):
+        theta_squared = steps.theta_squared(inputs.observations, config, limits)
+    with recorder.step("Fit the spectrum"):
+        statistic = steps.counts_statistic(datasets)
+        detected = bool(statistic.sqrt_ts >= config.detection_threshold)
+        fitted, result = _fit(config, datasets, inputs.model, detected)
+    with recorder.step("Flux points"):
+        edges = steps.flux_edges(datasets, config, limits)
+        points = _flux_points(fitted, edges, config, parallel)
+        total = _flux_points(fitted, limits, config, parallel)
+    with recorder.step("Light curve"):
+        curve = _light_curve(config, inputs, datasets, limits, parallel)
+    findings = Findings(
+        config=config,
+        statistic=statistic,
+        detected=detected,
+        limits=limits,
+        livetime=sum((dataset.exposure.meta["livetime"] for dataset in datasets), start=0 * u.s),
+        n_runs=len(datasets),
+        result=result,
+        model=inputs.model,
+        total=total,
+        points=points,
+        curve=curve,
+        left_out=sorted(inputs.left_out),
+    )
+    status, statements, summary = summarise(findings)
+    files = dl3.data_files(inputs.data_store, [int(name) for name in inputs.observations.ids])
+    return Run(
+        config=config,
+        status=status,
+        statements=statements,
+        summary=summary,
+        models=Models([inputs.model]),
+        datasets=datasets,
+        fit_result=result,
+        flux_points=points,
+        light_curve=curve,
+        tables={
+            "observations": inputs.table,
+            "selection": inputs.cuts,
+            "significance": datasets.info_table(cumulative=True),
+            "parameters": steps.parameter_table(inputs.model, inputs.reference),
+            **({} if theta_squared is None else {"theta_squared": theta_squared}),
+        },
+        provenance=provenance(config, files, recorder),
+        reference=inputs.reference,
+        exclusion=inputs.exclusion,
+    )
+
+
+def _read(config: Spectrum1DConfig) -> _Inputs:
+    data_store = dl3.open_dl3(config.data.path)
+    ids, cuts = steps.select(data_store, config)
+    kind = "point-like" if config.on_region.method == "rad_max" else "spectrum"
+    observations = dl3.read_observations(data_store, ids, required_irf=kind)
+    return _Inputs(
+        data_store=data_store,
+        observations=observations,
+        cuts=cuts,
+        table=steps.observation_table(observations, config.target.position),
+        model=steps.build_model(config),
+        reference=steps.read_reference(config),
+        exclusion=steps.exclusion(config.background.exclusion, config.target.position),
+    )
+
+
+def _reduce(
+    config: Spectrum1DConfig,
+    observations: Observations,
+    exclusion: WcsNDMap | None,
+    parallel: _Parallel,
+) -> Datasets:
+    datasets = dl4.reduce(
+        observations,
+        steps.geometry(config),
+        energy_axis_true=steps.axis(config.reduction.energy_true, "energy_true"),
+        exclusion=exclusion,
+        safe_mask=steps.safe_mask(config),
+        containment_correction=config.reduction.containment_correction,
+        n_off_regions=config.background.n_off_regions,
+        **parallel.options(),
+    )
+    return steps.with_fit_range(datasets, config)
+
+
+def _fit(
+    config: Spectrum1DConfig, datasets: Datasets, model: SkyModel, detected: bool
+) -> tuple[Datasets, FitResult | None]:
+    """Set the model on the datasets, and fit it if there is something to fit."""
+    fitted = Datasets([datasets.stack_reduce(name="stacked")]) if config.fit.stack else datasets
+    if config.fit.stack:
+        fitted = steps.with_fit_range(fitted, config)
+    fitted.models = [model]
+    if not detected:
+        log.warning(
+            "No detection: the spectral shape stays as configured, and limits are given for it."
+        )
+        return fitted, None
+    return fitted, dl5.fit(fitted)
+
+
+def _flux_points(
+    fitted: Datasets, edges: u.Quantity, config: Spectrum1DConfig, parallel: _Parallel
+) -> FluxPoints:
+    return dl5.flux_points(
+        fitted,
+        edges,
+        config.target.name,
+        selection_optional=_OPTIONAL,
+        n_sigma_ul=config.flux_points.n_sigma_ul,
+        **parallel.options(),
+    )
+
+
+def _light_curve(
+    config: Spectrum1DConfig,
+    inputs: _Inputs,
+    datasets: Datasets,
+    limits: u.Quantity,
+    parallel: _Parallel,
+) -> FluxPoints | None:
+    wanted = config.light_curve
+    if wanted is None:
+        return None
+    pieces = datasets
+    if wanted.by not in ("run", "night"):
+        kept = [obs for obs in inputs.observations if str(obs.obs_id) in datasets.names]
+        cut = steps.split(Observations(kept), u.Quantity(wanted.by))
+        pieces = _reduce(config, cut, inputs.exclusion, parallel)
+    pieces.models = [inputs.model]
+    low = limits[0] if wanted.energy_min is None else max(limits[0], wanted.energy_min)
+    high = limits[1] if wanted.energy_max is None else min(limits[1], wanted.energy_max)
+    if not low < high:
+        raise DataError(
+            "The energy range of the light curve is outside the range of the fit.",
+            remedy="Change `light_curve.energy_min` and `light_curve.energy_max`.",
+        )
+    return dl5.light_curve(
+        pieces,
+        u.Quantity([low, high]),
+        config.target.name,
+        time_intervals=steps.group_times(pieces, wanted.by),
+        selection_optional=_OPTIONAL,
+        n_sigma_ul=config.flux_points.n_sigma_ul,
+        **parallel.options(),
+    )

@@ -1,0 +1,330 @@
+"""The steps of the recipe ``spectrum-1d``, each a function of its inputs."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
+from astropy.time import Time
+from gammapy.data import Observations
+from gammapy.datasets import Datasets, SpectrumDatasetOnOff
+from gammapy.estimators import FluxPoints
+from gammapy.makers import SafeMaskMaker
+from gammapy.maps import MapAxis, RegionGeom, WcsNDMap
+from gammapy.modeling.models import SkyModel
+from gammapy.stats import WStatCountsStatistic
+from regions import CircleSkyRegion, PointSkyRegion
+
+from ctao_sat._gammapy import ThetaSquaredTable
+from ctao_sat.config import expand_path, read_models
+from ctao_sat.dl3 import select_observations
+from ctao_sat.dl4 import catalog_regions, exclusion_mask
+from ctao_sat.errors import ConfigError, DataError, did_you_mean
+from ctao_sat.recipes.spectrum_1d._config import (
+    AxisConfig,
+    ExclusionConfig,
+    Spectrum1DConfig,
+    spectral_model,
+)
+
+log = logging.getLogger(__name__)
+
+_THETA_SQUARED_BIN = 0.005 * u.deg**2
+_N_THETA_SQUARED_BINS = 40
+_MIN_THETA_SQUARED_BINS = 4
+# Off regions lie in the field of view of pointings that are up to a few degrees away.
+_CATALOG_RADIUS = 4 * u.deg
+
+
+def select(data_store, config: Spectrum1DConfig) -> tuple[list[int], Table]:
+    """Return the IDs of the observations the configuration asks for, and the counted cuts."""
+    data = config.data
+    zenith = None
+    if data.zenith_min is not None or data.zenith_max is not None:
+        low = data.zenith_min if data.zenith_min is not None else 0 * u.deg
+        high = data.zenith_max if data.zenith_max is not None else 90 * u.deg
+        zenith = (low, high)
+    return select_observations(
+        data_store,
+        obs_ids=data.ids,
+        exclude_ids=data.exclude_ids,
+        position=config.target.position,
+        radius=data.cone,
+        time_intervals=data.time,
+        zenith_range=zenith,
+        livetime_min=data.livetime_min,
+    )
+
+
+def geometry(config: Spectrum1DConfig) -> RegionGeom:
+    """Return the on region with the axis of reconstructed energy."""
+    position = config.target.position
+    if config.on_region.method == "rad_max":
+        region = PointSkyRegion(position)
+    else:
+        region = CircleSkyRegion(position, config.on_region.radius)
+    return RegionGeom.create(region, axes=[axis(config.reduction.energy, "energy")])
+
+
+def axis(config: AxisConfig, name: str) -> MapAxis:
+    """Return an axis of energy."""
+    return MapAxis.from_energy_bounds(
+        config.min, config.max, nbin=config.per_decade, per_decade=True, name=name
+    )
+
+
+def exclusion(config: ExclusionConfig, center: SkyCoord) -> WcsNDMap | None:
+    """Return the exclusion mask, or None if nothing is excluded."""
+    if config.file is not None:
+        return exclusion_mask(expand_path(config.file), center)
+    regions = [CircleSkyRegion(position, radius) for position, radius in config.circles]
+    regions += catalog_regions(config.catalogs, center, _CATALOG_RADIUS)
+    return exclusion_mask(regions, center)
+
+
+def safe_mask(config: Spectrum1DConfig) -> SafeMaskMaker:
+    """Return the maker of the safe energy range."""
+    reduction = config.reduction
+    methods = ["aeff-max"]
+    if reduction.safe_bias_percent is not None:
+        methods.append("edisp-bias")
+    if reduction.use_default_thresholds:
+        methods.append("aeff-default")
+    return SafeMaskMaker(
+        methods=methods,
+        aeff_percent=reduction.safe_aeff_percent,
+        bias_percent=reduction.safe_bias_percent or 10,
+    )
+
+
+def observation_table(observations: Observations, target: SkyCoord) -> Table:
+    """Return one row an observation: when, how long, where to."""
+    rows = []
+    for observation in observations:
+        pointing = observation.get_pointing_icrs(observation.tmid)
+        rows.append(
+            (
+                int(observation.obs_id),
+                observation.tstart.utc.iso[:19],
+                observation.observation_live_time_duration.to_value("min"),
+                pointing.ra.deg,
+                pointing.dec.deg,
+                pointing.separation(target).deg,
+                len(observation.events.table),
+            )
+        )
+    names = ["obs_id", "start_utc", "livetime", "ra_pnt", "dec_pnt", "offset", "n_events"]
+    table = Table(rows=rows, names=names)
+    for name, unit in {
+        "livetime": "min",
+        "ra_pnt": "deg",
+        "dec_pnt": "deg",
+        "offset": "deg",
+    }.items():
+        table[name].unit = unit
+    return table
+
+
+def theta_squared(
+    observations: Observations, config: Spectrum1DConfig, limits: u.Quantity
+) -> Table | None:
+    """Return on and off counts over the squared distance to the target.
+
+    The off position is the target mirrored at the pointing. The radius of the on region is a bin
+    edge. None if every run points too close to the target for its mirror to be free of it.
+    """
+    radius = config.on_region.radius
+    width = _THETA_SQUARED_BIN if radius is None else radius**2 / 2
+    # Beyond its offset a run's on and off counts would overlap; Gammapy refuses that.
+    shortest = np.sqrt(_MIN_THETA_SQUARED_BINS * width)
+    offsets = {
+        observation.obs_id: observation.get_pointing_icrs(observation.tmid).separation(
+            config.target.position
+        )
+        for observation in observations
+    }
+    usable = [obs for obs in observations if offsets[obs.obs_id] > shortest]
+    if len(usable) < len(offsets):
+        log.warning(
+            "Theta-squared leaves out %d of %d runs, which point too close to the target.",
+            len(offsets) - len(usable),
+            len(offsets),
+        )
+    if not usable:
+        return None
+    reach = min(offsets[obs.obs_id] for obs in usable) ** 2
+    n_bins = min(_N_THETA_SQUARED_BINS, int((reach / width).to_value("")))
+    bins = MapAxis.from_bounds(
+        0,
+        n_bins * width.to_value("deg2"),
+        nbin=n_bins,
+        interp="lin",
+        unit="deg2",
+        name="theta_squared",
+    )
+    return ThetaSquaredTable(
+        observations=Observations(usable),
+        theta_squared_axis=bins,
+        position=config.target.position,
+        energy_edges=limits,
+    ).run()
+
+
+def fit_range(datasets: Datasets, config: Spectrum1DConfig) -> u.Quantity:
+    """Return the energies from where to where the fit uses data, shape (2,)."""
+    edges = datasets[0].counts.geom.axes["energy"].edges
+    used = np.flatnonzero(used_bins(datasets))
+    if used.size == 0:
+        raise DataError(
+            "No energy bin is inside both the safe range and the fit range.",
+            remedy="Widen `fit.energy_min` and `fit.energy_max`, or lower "
+            "`reduction.safe_aeff_percent`.",
+        )
+    return u.Quantity([edges[used[0]], edges[used[-1] + 1]])
+
+
+def used_bins(datasets: Datasets) -> np.ndarray:
+    """Return which energy bins any of the datasets uses."""
+    return np.any([dataset.mask.data.ravel() for dataset in datasets], axis=0)
+
+
+def with_fit_range(datasets: Datasets, config: Spectrum1DConfig) -> Datasets:
+    """Return copies of the datasets with the fit range set."""
+    copies = []
+    for dataset in datasets:
+        copy = dataset.copy(name=dataset.name)
+        copy.mask_fit = copy.counts.geom.energy_mask(config.fit.energy_min, config.fit.energy_max)
+        copies.append(copy)
+    return Datasets(copies)
+
+
+def counts_statistic(datasets: Sequence[SpectrumDatasetOnOff]) -> WStatCountsStatistic:
+    """Return on and off counts of all datasets in the bins they use, as one measurement.
+
+    The ratio of exposures is the mean weighted by off counts, so that the background equals the sum
+    of the backgrounds of the datasets.
+    """
+    n_on = n_off = background = 0.0
+    alphas = []
+    for dataset in datasets:
+        mask = dataset.mask.data
+        n_on += dataset.counts.data[mask].sum()
+        n_off += dataset.counts_off.data[mask].sum()
+        background += (dataset.alpha.data * dataset.counts_off.data)[mask].sum()
+        alphas.append(float(np.mean(dataset.alpha.data[mask])) if mask.any() else np.nan)
+    alpha = background / n_off if n_off > 0 else float(np.nanmean(alphas))
+    return WStatCountsStatistic(n_on=n_on, n_off=n_off, alpha=alpha)
+
+
+def build_model(config: Spectrum1DConfig) -> SkyModel:
+    """Return the source model at its start values."""
+    return SkyModel(spectral_model=spectral_model(config.fit.model), name=config.target.name)
+
+
+def read_reference(config: Spectrum1DConfig) -> SkyModel | None:
+    """Return the model to compare with: that of the target's name, or the only one."""
+    if config.reference_model is None:
+        return None
+    models = [m for m in read_models(config.reference_model) if isinstance(m, SkyModel)]
+    by_name = {model.name: model for model in models}
+    if config.target.name in by_name:
+        return by_name[config.target.name]
+    if len(models) == 1:
+        return models[0]
+    raise ConfigError(
+        f"No model '{config.target.name}' in '{config.reference_model}'.",
+        remedy=did_you_mean(config.target.name, by_name),
+    )
+
+
+def flux_edges(datasets: Datasets, config: Spectrum1DConfig, limits: u.Quantity) -> u.Quantity:
+    """Return the edges of the flux points: as configured, or five a decade in the fit range."""
+    wanted = config.flux_points.energy
+    if wanted is not None:
+        return axis(wanted, "energy").edges
+    edges = datasets[0].counts.geom.axes["energy"].edges
+    inside = edges[(edges >= limits[0] * (1 - 1e-9)) & (edges <= limits[1] * (1 + 1e-9))]
+    step = max(1, round(config.reduction.energy.per_decade / 5))
+    return inside[::step] if len(inside) > step else inside[[0, -1]]
+
+
+def parameter_table(model: SkyModel, reference: SkyModel | None) -> Table:
+    """Return the spectral parameters with errors, and their pulls from a reference model."""
+    rows = []
+    others = {}
+    if reference is not None and type(reference.spectral_model) is type(model.spectral_model):
+        others = {p.name: p.quantity for p in reference.spectral_model.parameters}
+    for parameter in model.spectral_model.parameters:
+        truth = others.get(parameter.name)
+        value = np.nan if truth is None else truth.to_value(parameter.unit)
+        free = not parameter.frozen and parameter.error > 0
+        pull = (parameter.value - value) / parameter.error if free else np.nan
+        rows.append(
+            (
+                parameter.name,
+                parameter.value,
+                parameter.error if free else np.nan,
+                parameter.unit.to_string(),
+                not parameter.frozen,
+                value,
+                pull,
+            )
+        )
+    names = ["name", "value", "error", "unit", "free", "reference", "pull"]
+    table = Table(rows=rows, names=names)
+    if not others:
+        table.remove_columns(["reference", "pull"])
+    return table
+
+
+def split(observations: Observations, width: u.Quantity) -> Observations:
+    """Return the observations cut into pieces of equal length, none longer than the width."""
+    pieces = Observations()
+    for observation in observations:
+        start, stop = observation.tstart, observation.tstop
+        n = max(1, int(np.ceil((stop - start).to_value("s") / width.to_value("s") - 1e-9)))
+        edges = start + (stop - start) * np.linspace(0, 1, n + 1)
+        for low, high in itertools.pairwise(edges):
+            pieces.append(observation.select_time(Time([low, high])))
+    return pieces
+
+
+def group_times(datasets: Datasets, by: str) -> list[Time]:
+    """Return time intervals that hold whole datasets: runs, nights, or of a given width.
+
+    A night lasts from noon to noon, UTC.
+    """
+    spans = sorted((dataset.gti.time_start[0], dataset.gti.time_stop[-1]) for dataset in datasets)
+    groups: list[list[Time]] = []
+    for start, stop in spans:
+        if groups and _belongs(groups[-1], start, stop, by):
+            groups[-1][1] = max(groups[-1][1], stop)
+        else:
+            groups.append([start, stop])
+    return [Time(group) for group in groups]
+
+
+def _belongs(group: list[Time], start: Time, stop: Time, by: str) -> bool:
+    if by == "run":
+        return False
+    if by == "night":
+        return int(group[0].utc.mjd - 0.5) == int(start.utc.mjd - 0.5)
+    return bool((stop - group[0]) <= u.Quantity(by) * (1 + 1e-9))
+
+
+def constant_chi2(light_curve: FluxPoints) -> tuple[float, int]:
+    """Return chi-square and degrees of freedom of a constant flux through the light curve.
+
+    Points without a positive error do not count.
+    """
+    norm = light_curve.norm.data[:, 0].ravel()
+    error = light_curve.norm_err.data[:, 0].ravel()
+    good = np.isfinite(norm) & np.isfinite(error) & (error > 0)
+    if np.count_nonzero(good) < 2:
+        return np.nan, 0
+    weight = error[good] ** -2
+    mean = np.sum(weight * norm[good]) / np.sum(weight)
+    return float(np.sum(weight * (norm[good] - mean) ** 2)), int(np.count_nonzero(good) - 1)

@@ -1,0 +1,136 @@
+"""What holds for every plot: same image each time, inputs as they were, labels with units."""
+
+import copy
+import io
+import struct
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ctao_sat import plotting
+from ctao_sat.errors import OutputError
+
+TAKES = {
+    "plot_theta_squared": "theta_squared_table",
+    "plot_significance": "info_table",
+    "plot_counts": "on_off_dataset",
+    "plot_sed": "flux_points",
+    "plot_light_curve": "light_curve",
+    "plot_regions": "on_off_dataset",
+}
+
+
+@pytest.fixture
+def flux_points(make_flux_points):
+    return make_flux_points(
+        norm=[1.0, 0.2], norm_err=[0.1, 0.2], norm_ul=[1.2, 0.6], ts=[100.0, 1.0]
+    )
+
+
+@pytest.fixture
+def light_curve(make_light_curve):
+    return make_light_curve([0, 1], norm=[1.0, 0.2], norm_ul=[1.2, 0.6], ts=[100.0, 1.0])
+
+
+def draw(name, product):
+    if name == "plot_sed":
+        return plotting.plot_sed(
+            product, product.reference_model, reference=product.reference_model
+        )
+    if name == "plot_regions":
+        return plotting.plot_regions([product])
+    if name == "plot_theta_squared":
+        return plotting.plot_theta_squared(product, radius="0.1 deg")
+    return getattr(plotting, name)(product)
+
+
+def state(product):
+    """Return all numbers of a product."""
+    if hasattr(product, "colnames"):
+        return [np.array(product[name]) for name in product.colnames]
+    if hasattr(product, "available_quantities"):
+        return [product._data[name].data.copy() for name in product.available_quantities]
+    maps = (product.counts, product.counts_off, product.mask_safe)
+    return [each.data.copy() for each in maps]
+
+
+def test_every_public_plot_is_tried_here():
+    assert {name for name in plotting.__all__ if name.startswith("plot_")} == set(TAKES)
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_same_bytes_and_untouched_input(name, request, tmp_path):
+    product = request.getfixturevalue(TAKES[name])
+    before, meta = state(product), copy.deepcopy(getattr(product, "meta", None))
+    images = [plotting.save(draw(name, product), tmp_path / f"{k}.png") for k in range(2)]
+    assert images[0].read_bytes() == images[1].read_bytes()
+    for old, new in zip(before, state(product), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert getattr(product, "meta", None) == meta
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_settings_of_the_user_do_not_break_a_plot(name, request, tmp_path):
+    product = request.getfixturevalue(TAKES[name])
+    with mpl.rc_context({"figure.autolayout": True, "axes.facecolor": "k", "savefig.bbox": None}):
+        path = plotting.save(draw(name, product), tmp_path / "dark.png")
+    assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_axes_are_labelled(name, request):
+    axes = np.ravel(draw(name, request.getfixturevalue(TAKES[name])))[0].figure.axes
+    assert axes[-1].get_xlabel()
+    assert all(ax.get_ylabel() for ax in axes)
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_legend_stands_outside_of_the_data(name, request):
+    ax = np.ravel(draw(name, request.getfixturevalue(TAKES[name])))[0]
+    ax.figure.draw_without_rendering()
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1 - 1
+
+
+def test_image_has_150_dots_per_inch_and_nothing_that_varies(tmp_path):
+    figure = Figure(figsize=(4, 2))
+    figure.add_axes((0, 0, 1, 1), xticks=[], yticks=[])
+    content = plotting.save(figure, tmp_path / "a.png").read_bytes()
+    width, height = struct.unpack(">II", content[16:24])
+    # Cut to its content, with a margin of 0.08 inches.
+    assert abs(width - 624) <= 2
+    assert abs(height - 324) <= 2
+    assert b"Software" not in content
+    assert b"tIME" not in content
+
+
+def test_axes_of_any_nesting_stand_for_their_figure(tmp_path):
+    figure = Figure()
+    grid = figure.subplots(2, 2)
+    paths = [
+        plotting.save(each, tmp_path / f"{index}.png")
+        for index, each in enumerate([figure, grid, grid[0, 0], list(grid[0]), tuple(grid)])
+    ]
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
+def test_subfigures_are_saved_with_their_figure(tmp_path):
+    figure = Figure()
+    ax = figure.subfigures(1, 2)[0].add_subplot()
+    whole = plotting.save(figure, tmp_path / "a.png").read_bytes()
+    assert plotting.save(ax, tmp_path / "b.png").read_bytes() == whole
+
+
+def test_unwritable_path(tmp_path):
+    with pytest.raises(OutputError, match=r"absent.*plot\.png") as caught:
+        plotting.save(Figure(), tmp_path / "absent" / "plot.png")
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "absent").exists()
+
+
+def test_figures_can_be_shown_in_a_notebook(theta_squared_table):
+    figure = plotting.plot_theta_squared(theta_squared_table).figure
+    buffer = io.BytesIO()
+    figure.canvas.print_png(buffer)
+    assert buffer.getvalue().startswith(b"\x89PNG")
