@@ -44,8 +44,8 @@ class CtaoSatError(Exception):
     Examples
     --------
     >>> from ctao_sat.errors import ConfigError
-    >>> print(ConfigError("Unknown key 'fitt'.", remedy="Did you mean 'fit'?", where="a.yaml, line 3"))
-    Unknown key 'fitt'. Did you mean 'fit'? (a.yaml, line 3)
+    >>> print(ConfigError("Unknown key 'a'.", remedy="Did you mean 'b'?", where="a.yaml, line 3"))
+    Unknown key 'a'. Did you mean 'b'? (a.yaml, line 3)
     """
 
     exit_code = 1

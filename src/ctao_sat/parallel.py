@@ -12,7 +12,8 @@ What to use when:
 
 All three give identical results, in the order of the items. Each worker uses one thread, so that
 ``n_jobs`` workers load ``n_jobs`` cores. Warnings and log records of workers are issued again
-in the calling process, in the order of the items.
+in the calling process, in the order of the items. The first item that fails, in that order, raises
+its error.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ import os
 import pickle
 import queue
 import signal
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -32,9 +34,9 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from ctao_sat.errors import ConfigError, ParallelError, did_you_mean
+from ctao_sat.errors import ConfigError, CtaoSatWarning, ParallelError, did_you_mean
 
-__all__ = ["BACKENDS", "available_cpus", "pmap", "progress_bar"]
+__all__ = ["BACKENDS", "available_cpus", "pmap"]
 
 BACKENDS = ("auto", "serial", "processes", "dask")
 
@@ -48,8 +50,11 @@ _THREAD_VARIABLES = (
 )
 _LOGGERS = ("ctao_sat", "gammapy")
 
+# What pickle and cloudpickle raise on what they cannot handle.
+_PICKLE_ERRORS = (pickle.PickleError, TypeError, AttributeError, ValueError, RecursionError)
+
 # A bar that flashes by is noise: it appears once the work has taken this long.
-_PROGRESS_DELAY = 2.0
+_DELAY = 2.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,9 +65,14 @@ class _Outcome:
     """What a worker sends home: a result or an error, with all that was said on the way."""
 
     result: Any = None
-    error: BaseException | None = None
-    warnings: list[tuple[str, type[Warning]]] = field(default_factory=list)
+    error: Exception | None = None
+    traceback: str = ""
+    warnings: list[tuple[Warning, str, int]] = field(default_factory=list)
     records: list[logging.LogRecord] = field(default_factory=list)
+
+
+class _InWorkerError(Exception):
+    """The cause of an error that came home from a worker: its traceback there, as text."""
 
 
 def available_cpus() -> int:
@@ -76,28 +86,6 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def progress_bar(items: Iterable[Item], *, description: str, progress: bool) -> Iterable[Item]:
-    """Show a progress bar over an iteration that takes more than two seconds.
-
-    Parameters
-    ----------
-    items : iterable
-        What is iterated over.
-    description : str
-        Text before the bar.
-    progress : bool
-        False returns the items as they are.
-
-    Returns
-    -------
-    items : iterable
-        The same items.
-    """
-    if not progress:
-        return items
-    return tqdm(items, desc=description, delay=_PROGRESS_DELAY, leave=False)
 
 
 def pmap(
@@ -141,7 +129,12 @@ def pmap(
     ConfigError
         If the backend is unknown or ``n_jobs`` is not -1 or positive.
     ParallelError
-        If a worker died, or Dask is asked for and not installed.
+        If function, items or results do not survive pickling, a worker died, or Dask is asked for
+        and not installed.
+
+    Notes
+    -----
+    An error of the function is raised as it is; its cause is the traceback from the worker.
 
     Examples
     --------
@@ -157,7 +150,7 @@ def pmap(
         outcomes = _run_processes(function, work, n_workers, description, progress)
     else:
         outcomes = _run_dask(function, work, n_workers, client, description, progress)
-    return [_open(outcome) for outcome in outcomes]
+    return _replay(outcomes)
 
 
 def _resolve(backend: str, n_jobs: int, n_items: int, client: Any) -> tuple[str, int]:
@@ -183,58 +176,88 @@ def _resolve(backend: str, n_jobs: int, n_items: int, client: Any) -> tuple[str,
 
 def _bar(items: Iterable, total: int, description: str, progress: bool) -> Iterable:
     return tqdm(
-        items,
-        total=total,
-        desc=description,
-        delay=_PROGRESS_DELAY,
-        leave=False,
-        disable=not progress,
+        items, total=total, desc=description, delay=_DELAY, leave=False, disable=not progress
     )
 
 
-def _open(outcome: _Outcome) -> Any:
-    """Say again what a worker said, then return its result or raise its error."""
-    for record in outcome.records:
-        logger = logging.getLogger(record.name)
-        if logger.isEnabledFor(record.levelno):
-            logger.handle(record)
-    for text, category in outcome.warnings:
-        warnings.warn(text, category, stacklevel=3)
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome.result
+def _replay(outcomes: Iterable[_Outcome]) -> list:
+    """Say again what the workers said, then return their results or raise the first error."""
+    results = []
+    registry: dict = {}
+    for outcome in outcomes:
+        for record in outcome.records:
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+        for warning, filename, line in outcome.warnings:
+            warnings.warn_explicit(warning, type(warning), filename, line, registry=registry)
+        if outcome.error is not None:
+            raise outcome.error from _InWorkerError("\n" + outcome.traceback)
+        results.append(outcome.result)
+    return results
 
 
-def _call(function: Callable, item: Any) -> _Outcome:
+def _log_levels() -> dict[str, int]:
+    """Return from which level on the caller wants log records."""
+    return {name: logging.getLogger(name).getEffectiveLevel() for name in _LOGGERS}
+
+
+def _call(function: Callable, item: Any, levels: dict[str, int]) -> _Outcome:
     """Run in a worker: apply the function and collect its messages."""
-    records: queue.SimpleQueue = queue.SimpleQueue()
-    handler = logging.handlers.QueueHandler(records)
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    for logger in loggers:
-        logger.addHandler(handler)
     outcome = _Outcome()
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with _collected_records(outcome.records, levels), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
             outcome.result = function(item)
-    except Exception as error:  # sent home and raised there
-        outcome.error = _portable(error)
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-    outcome.warnings = [(str(message.message), message.category) for message in caught]
-    while not records.empty():
-        outcome.records.append(records.get())
+        except Exception as error:  # whatever it is: it is sent home, and raised there
+            outcome.error = _portable(error)
+            outcome.traceback = traceback.format_exc()
+    outcome.warnings = [(_portable_warning(one.message), one.filename, one.lineno) for one in said]
     return outcome
 
 
-def _portable(error: Exception) -> Exception:
-    """Return the error, or a plain one with its text if it does not survive pickling."""
+@contextlib.contextmanager
+def _collected_records(records: list[logging.LogRecord], levels: dict[str, int]) -> Iterator[None]:
+    """Append what is logged meanwhile to a list, in a form that can be pickled."""
+    collected: queue.SimpleQueue = queue.SimpleQueue()
+    handler = logging.handlers.QueueHandler(collected)
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(level)
     try:
-        pickle.loads(pickle.dumps(error))
-    except (pickle.PickleError, TypeError, AttributeError):
-        return ParallelError(f"{type(error).__name__} in a worker: {error}")
-    return error
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).setLevel(level)
+        while not collected.empty():
+            records.append(collected.get())
+
+
+def _survives_pickling(content: Any) -> bool:
+    try:
+        pickle.loads(pickle.dumps(content))
+    except _PICKLE_ERRORS:
+        return False
+    return True
+
+
+def _portable(error: Exception) -> Exception:
+    """Return the error, or one with its text if it does not survive pickling."""
+    if _survives_pickling(error):
+        return error
+    return ParallelError(
+        f"{type(error).__name__} in a worker: {error}.",
+        remedy="Run again with backend='serial' to see the error itself.",
+    )
+
+
+def _portable_warning(warning: Warning | str) -> Warning:
+    """Return the warning, or one with its text if it does not survive pickling."""
+    if isinstance(warning, Warning) and _survives_pickling(warning):
+        return warning
+    return CtaoSatWarning(f"{type(warning).__name__}: {warning}")
 
 
 def _ignore_interrupts() -> None:
@@ -257,56 +280,76 @@ def _single_threaded_children() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextlib.contextmanager
+def _process_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of processes, which are ended at once if the work is interrupted."""
+    # A forked child of a process with threads (BLAS, numba, a notebook) can deadlock.
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        # Waiting for the items at work could take hours.
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _unpicklable(error: BaseException) -> ParallelError:
+    return ParallelError(
+        f"The work, or its result, cannot be sent between processes: {error}.",
+        remedy="Define the function at the top level of a module, or use backend='serial'.",
+    )
+
+
+def _died() -> ParallelError:
+    return ParallelError(
+        "A worker process died.",
+        remedy="If memory ran out, use fewer jobs. In a script, call from under "
+        "`if __name__ == '__main__':`; in a notebook, define the function in a module.",
+    )
+
+
 def _run_processes(
     function: Callable, work: list, n_workers: int, description: str, progress: bool
 ) -> list[_Outcome]:
-    # A forked child of a process with threads (BLAS, numba, a notebook) can deadlock.
-    context = multiprocessing.get_context("spawn")
-    with _single_threaded_children():
-        pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_ignore_interrupts)
+    levels = _log_levels()
+    with _single_threaded_children(), _process_pool(n_workers) as pool:
+        futures = [pool.submit(_call, function, item, levels) for item in work]
         try:
-            futures = [pool.submit(_call, function, item) for item in work]
-            _wait_for_success(futures, description, progress)
+            _wait(futures, description, progress)
             return [future.result() for future in futures if not future.cancelled()]
         except BrokenProcessPool as error:
-            raise ParallelError(
-                "A worker process died.",
-                remedy="In a script, call from under `if __name__ == '__main__':`; "
-                "if memory ran out, use fewer jobs.",
-            ) from error
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ParallelError(
-                f"The work cannot be sent to a worker process: {error}.",
-                remedy="Define the function at the top level of a module, "
-                "or use backend='serial' or 'dask'.",
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            raise _died() from error
+        except _PICKLE_ERRORS as error:
+            raise _unpicklable(error) from error
 
 
-def _wait_for_success(futures: list[Future], description: str, progress: bool) -> None:
-    """Wait for all futures, or cancel the waiting ones once one has failed."""
+def _wait(futures: list[Future], description: str, progress: bool) -> None:
+    """Wait for all futures; once one has failed, only for those before it."""
     for future in _bar(as_completed(futures), len(futures), description, progress):
-        if future.result().error is not None:
-            for other in futures:
-                other.cancel()
-            return
+        if not future.cancelled() and future.result().error is not None:
+            # Earlier items may fail too: a loop would raise the error of the first.
+            for later in futures[futures.index(future) + 1 :]:
+                later.cancel()
 
 
 def _call_pickled(payload: bytes) -> bytes:
     import cloudpickle
 
-    function, item = pickle.loads(payload)
-    return cloudpickle.dumps(_call(function, item))
+    outcome = _call(*pickle.loads(payload))
+    try:
+        return cloudpickle.dumps(outcome)
+    except _PICKLE_ERRORS as error:
+        outcome.result, outcome.error = None, _unpicklable(error)
+        return cloudpickle.dumps(outcome)
 
 
 def _run_dask(
-    function: Callable,
-    work: list,
-    n_workers: int,
-    client: Any,
-    description: str,
-    progress: bool,
+    function: Callable, work: list, n_workers: int, client: Any, description: str, progress: bool
 ) -> list[_Outcome]:
     try:
         import cloudpickle
@@ -316,8 +359,12 @@ def _run_dask(
             f"The Dask backend needs '{error.name}', which is not installed.",
             remedy="From a checkout: pip install '.[distributed]'",
         ) from error
-    # Bytes, because Dask's own serialiser strips the units of Quantity objects.
-    payloads = [cloudpickle.dumps((function, item)) for item in work]
+    levels = _log_levels()
+    try:
+        # Bytes, because Dask's own serialiser strips the units of Quantity objects.
+        payloads = [cloudpickle.dumps((function, item, levels)) for item in work]
+    except _PICKLE_ERRORS as error:
+        raise _unpicklable(error) from error
     with contextlib.ExitStack() as stack:
         if client is None:
             stack.enter_context(_single_threaded_children())
@@ -325,13 +372,38 @@ def _run_dask(
                 distributed.LocalCluster(
                     n_workers=n_workers,
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    # Any free port: another cluster may hold the default one.
+                    dashboard_address=":0",
+                    scheduler_kwargs={"dashboard": False},
                     silence_logs=logging.ERROR,
                 )
             )
             client = stack.enter_context(distributed.Client(cluster))
         futures = client.map(_call_pickled, payloads, pure=False)
-        done = distributed.as_completed(futures)
-        for _ in _bar(done, len(futures), description, progress):
-            pass
-        return [pickle.loads(payload) for payload in client.gather(futures)]
+        stack.callback(_cancel, futures)
+        try:
+            return _gather(futures, distributed.as_completed(futures), description, progress)
+        except distributed.KilledWorker as error:
+            raise _died() from error
+
+
+def _cancel(futures: list) -> None:
+    """Stop what an error, or an interrupt, has made useless."""
+    for future in futures:
+        if not future.done():
+            future.cancel()
+
+
+def _gather(futures: list, done: Iterable, description: str, progress: bool) -> list[_Outcome]:
+    """Return the outcomes in the order of the futures, up to the first one that failed."""
+    order = {future.key: number for number, future in enumerate(futures)}
+    outcomes: dict[int, _Outcome] = {}
+    last = len(futures)
+    for future in _bar(done, len(futures), description, progress):
+        number = order[future.key]
+        outcomes[number] = pickle.loads(future.result())
+        if outcomes[number].error is not None:
+            last = min(last, number + 1)
+        if all(earlier in outcomes for earlier in range(last)):
+            break
+    return [outcomes[number] for number in range(last)]

@@ -1,10 +1,12 @@
 """Products on disk with their provenance: write atomically, hash, and say what made them.
 
-The question answered here: *can I trust that this file is complete, and what was it made from?* Nothing
-appears under its final name before it is complete, and nothing that is there is overwritten unasked.
+The question answered here: *can I trust that this file is complete, and what was it made from?*
+Nothing appears under its final name before it is complete, and nothing that is there is overwritten
+unasked.
 """
 
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -25,6 +27,7 @@ __all__ = [
     "MARKER",
     "check_free",
     "describe_inputs",
+    "json_text",
     "sha256",
     "staged_file",
     "staged_folder",
@@ -113,27 +116,45 @@ def staged_file(path: Path) -> Iterator[Path]:
     Yields
     ------
     temporary : Path
-        In the same folder, with the same suffixes.
+        In the same folder, with the same suffixes. After an error it is removed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
     """
     temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return OutputError(
+        f"'{path}' cannot be written: {error.strerror or error}.",
+        remedy="Free some space there, or choose another place."
+        if full
+        else "Choose another place with --out, or check the permissions.",
+    )
 
 
 @contextlib.contextmanager
 def staged_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder to write to; it becomes the final one if no error occurs.
 
-    After an error the folder is removed, unless a product was written: then it is kept beside the final
-    name with the ending ``.incomplete``.
+    After an error the folder is removed, unless a product was written: then it is kept beside the
+    final name with the ending ``.incomplete``, or ``.incomplete-2`` and so on if that is taken.
 
     Parameters
     ----------
     path : Path
-        Final name.
+        Final name. Of a symbolic link, the folder it leads to is written.
     overwrite : bool
         Replace an earlier run folder of this name, once the new one is complete. A folder
         that is no run folder is never replaced.
@@ -148,32 +169,28 @@ def staged_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     OutputError
         If the final name is taken, or cannot be written.
     """
-    path = path.absolute()
     check_free(path, overwrite)
+    path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise OutputError(
-            f"The folder '{path.parent}' cannot be written: {error.strerror}.",
-            remedy="Choose another place with --out.",
-        ) from error
+        raise _unwritable(path, error) from error
     temporary.chmod(0o755)
     try:
         yield temporary
         check_free(path, overwrite)
         _swap(temporary, path)
     except OSError as error:
-        raise OutputError(
-            f"Writing to '{path}' failed: {error.strerror or error}.",
-            remedy="Check the disk's free space and the permissions.",
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         _keep_or_remove(temporary, path)
 
 
 def check_free(path: Path, overwrite: bool) -> None:
     """Raise an error if a run folder of this name may not be written.
+
+    To be called before hours of work as well: it also tries whether the disk can be written to.
 
     Parameters
     ----------
@@ -185,16 +202,18 @@ def check_free(path: Path, overwrite: bool) -> None:
     Raises
     ------
     OutputError
-        If the name is taken.
+        If the name is taken, or cannot be written.
     """
-    if not path.exists():
-        return
+    try:
+        exists = _try_to_write(path)
+        if not exists or (path.is_dir() and not any(path.iterdir())):
+            return
+    except OSError as error:
+        raise _unwritable(path, error) from error
     if not path.is_dir():
         raise OutputError(
             f"'{path}' is a file.", remedy="Choose another name for the run folder with --out."
         )
-    if not any(path.iterdir()):
-        return
     if not (path / MARKER).is_file():
         raise OutputError(
             f"The folder '{path}' holds other things than a run.",
@@ -207,25 +226,47 @@ def check_free(path: Path, overwrite: bool) -> None:
         )
 
 
+def _try_to_write(path: Path) -> bool:
+    """Return whether the path exists; raise OSError if it could not be made. Leaves no trace."""
+    try:
+        path.stat()
+        exists = True
+    except FileNotFoundError:
+        exists = False
+    above = path.resolve().parent
+    while not above.exists():
+        above = above.parent
+    with tempfile.TemporaryFile(dir=above):
+        return exists
+
+
 def _swap(temporary: Path, path: Path) -> None:
+    """Put the new folder in the place of the old one, which comes back if that fails."""
     if not path.exists():
         os.replace(temporary, path)
         return
+    # A folder cannot replace one that is not empty: the old one steps aside first.
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
     os.replace(path, old)
-    os.replace(temporary, path)
-    shutil.rmtree(old)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _keep_or_remove(temporary: Path, path: Path) -> None:
     if not temporary.exists():
         return
-    if any(temporary.iterdir()):
-        kept = path.with_name(f"{path.name}.incomplete")
-        shutil.rmtree(kept, ignore_errors=True)
-        os.replace(temporary, kept)
-    else:
+    if not any(temporary.iterdir()):
         temporary.rmdir()
+        return
+    kept, number = path.with_name(f"{path.name}.incomplete"), 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{path.name}.incomplete-{number}")
+    os.replace(temporary, kept)
 
 
 def write_json(content: Any, path: Path) -> None:
@@ -234,13 +275,46 @@ def write_json(content: Any, path: Path) -> None:
     Parameters
     ----------
     content : dict or list
-        May hold numpy scalars and arrays; NaN and infinity become null.
+        As for `json_text`.
     path : Path
         The file.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
     """
-    text = json.dumps(_plain(content), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json_text(content)
     with staged_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def json_text(content: Any) -> str:
+    """Return content as JSON that any reader accepts.
+
+    Parameters
+    ----------
+    content : dict or list
+        May hold numpy scalars and arrays; NaN and infinity, which JSON does not have, become null.
+
+    Returns
+    -------
+    text : str
+        Indented by two blanks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ctao_sat.result import json_text
+    >>> print(json_text({"flux": np.array([1.5, np.nan])}))
+    {
+      "flux": [
+        1.5,
+        null
+      ]
+    }
+    """
+    return json.dumps(_plain(content), indent=2, allow_nan=False, ensure_ascii=False)
 
 
 def _plain(content: Any) -> Any:
@@ -268,6 +342,11 @@ def write_table(table: Table, path: Path) -> None:
         The table.
     path : Path
         Ends with ``.ecsv`` or ``.fits``.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
     """
     with staged_file(path) as temporary:
         table.write(temporary)

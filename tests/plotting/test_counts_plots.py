@@ -7,6 +7,7 @@ from astropy.table import Table
 from gammapy.datasets import SpectrumDataset
 from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
+from gammapy.stats import wstat
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 from scipy.stats import chi2, norm
@@ -93,6 +94,14 @@ class TestThetaSquared:
         assert len(figure.axes) == 3
         assert not right.has_data()
 
+    def test_axes_without_a_grid_are_split_too(self, theta_squared_table):
+        ax = Figure().add_axes((0.2, 0.2, 0.6, 0.6))
+        plot_theta_squared(theta_squared_table, ax=ax)
+        ax.figure.draw_without_rendering()
+        upper, lower = (each.get_window_extent() for each in ax.figure.axes)
+        assert lower.y1 < upper.y0
+        assert lower.intervalx.tolist() == upper.intervalx.tolist()
+
 
 class TestSignificance:
     def test_values_over_hours(self, info_table):
@@ -166,7 +175,11 @@ class TestCounts:
         prediction = upper.patches[1].get_data().values
         assert_allclose(prediction, on_off_dataset.npred().data.ravel())
         residual = points(lower.containers[0])[1]
-        assert residual[0] > 0
+        on, off = np.array([50.0, 12.0]), np.array([30.0, 9.0])
+        best = wstat(on, off, 1 / 3, on - off / 3)
+        deviance = wstat(on, off, 1 / 3, signal[:2]) - best
+        sign = np.sign(on - off / 3 - signal[:2])
+        assert_allclose(residual[:2], sign * np.sqrt(deviance), rtol=1e-6)
         assert residual[2] < 0
         assert "Residual" in lower.get_ylabel()
 

@@ -51,7 +51,7 @@ def state(product):
     if hasattr(product, "colnames"):
         return [np.array(product[name]) for name in product.colnames]
     if hasattr(product, "available_quantities"):
-        return [product._data[name].data.copy() for name in product.available_quantities]
+        return [getattr(product, name).data.copy() for name in product.available_quantities]
     maps = (product.counts, product.counts_off, product.mask_safe)
     return [each.data.copy() for each in maps]
 

@@ -13,7 +13,6 @@ from gammapy.makers import (
     SpectrumDatasetMaker,
     WobbleRegionsFinder,
 )
-from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.maps import MapAxis, RegionGeom
 from gammapy.modeling.models import LogParabolaSpectralModel, SkyModel
 from matplotlib.patches import Circle
@@ -21,6 +20,7 @@ from numpy.testing import assert_allclose
 from regions import CircleSkyRegion, PointSkyRegion
 
 from ctao_sat import plotting
+from ctao_sat._gammapy import ThetaSquaredTable
 
 pytestmark = pytest.mark.realdata
 CRAB = SkyCoord(83.633, 22.014, unit="deg")

@@ -112,7 +112,7 @@ def test_nothing_to_draw_is_said(make_flux_points, norm):
 
 def test_model_and_band(make_flux_points):
     ax = plot_sed(make_flux_points(norm=[1.0, 1.0]), SkyModel(fitted()))
-    (line,) = [line for line in ax.lines if line.get_label() == "Model"]
+    (line,) = [line for line in ax.lines if line.get_label() == r"Model $\pm 1\sigma$"]
     assert_allclose(line.get_ydata(), LEVEL)
     vertices = band(ax)
     # At 1 TeV only the amplitude counts: a tenth. The band is sampled: 3500 draws a parameter.
@@ -158,7 +158,7 @@ def test_model_that_lies_elsewhere_is_left_out(make_flux_points, amplitude):
 def test_reference_is_dashed_and_named(make_flux_points):
     truth = SkyModel(PowerLawSpectralModel(index=2.0, amplitude="3e-12 cm-2 s-1 TeV-1"), name="T")
     ax = plot_sed(make_flux_points(norm=[1.0, 1.0]), fitted(), reference=truth)
-    (line,) = [line for line in ax.lines if line.get_label() == "T"]
+    (line,) = [line for line in ax.lines if line.get_label() == "T (reference)"]
     assert line.get_linestyle() == "--"
     assert_allclose(line.get_ydata(), 3 * LEVEL)
     assert ax.get_ylim()[1] > 3 * LEVEL
@@ -183,3 +183,12 @@ def test_second_spectrum_on_the_same_axes_widens_them(make_flux_points):
 def test_points_over_time_are_refused(make_light_curve):
     with pytest.raises(ConfigError, match="plot_light_curve"):
         plot_sed(make_light_curve([0.0], norm=[1.0]), None)
+
+
+def test_long_names_do_not_squeeze_the_axes(make_flux_points):
+    truth = SkyModel(PowerLawSpectralModel(index=2.0), name="A published spectrum with a long name")
+    points = make_flux_points(norm=[1.0, 0.1], norm_ul=[2.0, 0.5], ts=[50.0, 0.1])
+    ax = plot_sed(points, fitted(), reference=truth)
+    ax.figure.draw_without_rendering()
+    assert ax.get_window_extent().width > 0.8 * ax.figure.bbox.width
+    assert ax.get_legend().get_window_extent().x1 <= ax.figure.bbox.x1

@@ -65,6 +65,20 @@ class TestRun:
         assert "PowerLawSpectralModel" in text
         assert "2 observations" in text
 
+    def test_flux_points_cover_the_fit_range(self, demo_config):
+        values = yaml.safe_load(demo_config.read_text())
+        values.pop("flux_points")
+        config = parse(Spectrum1DConfig, values)
+        axis = MapAxis.from_energy_bounds("0.1 TeV", "30 TeV", nbin=6, per_decade=True)
+        for n_bins in (1, 2, 7):
+            limits = axis.edges[[3, 3 + n_bins]]
+            geom = RegionGeom.create("icrs;circle(83.63, 22.01, 0.1)", axes=[axis])
+            dataset = SpectrumDatasetOnOff(counts=RegionNDMap.from_geom(geom), name="a")
+            edges = _steps.flux_edges(Datasets([dataset]), config, limits)
+            assert u.isclose(edges[0], limits[0])
+            assert u.isclose(edges[-1], limits[1])
+            assert np.all(np.diff(edges) > 0)
+
     def test_every_plot_can_be_made(self, demo_run):
         names = set(demo_run.figures())
         assert names == {"counts", "regions", "theta_squared", "significance", "sed", "light_curve"}

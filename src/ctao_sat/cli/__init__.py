@@ -4,6 +4,7 @@ Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 data, 4 no convergence,
 130 interrupted.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -30,7 +31,10 @@ INTERRUPTED = 130
 )
 @click.version_option(package_name="ctao-sat", message="ctao-sat %(version)s")
 def cli() -> None:
-    """Science Analysis Tools of the Cherenkov Telescope Array Observatory."""
+    """Science Analysis Tools of the Cherenkov Telescope Array Observatory.
+
+    Each command has its own help: ctao-sat run -h
+    """
 
 
 for command in (demo, init, validate, run, simulate, info):
@@ -49,25 +53,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     code : int
         Exit code.
+
+    Examples
+    --------
+    >>> from ctao_sat.cli import main
+    >>> main(["info", "--quiet"])
+    0
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         return cli.main(words, prog_name="ctao-sat", standalone_mode=False) or 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help())
-        return 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. Nothing was overwritten.", err=True)
         return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has seen enough. Python would say so once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except CtaoSatError as error:
         if "--debug" in words:
             traceback.print_exc()
         click.echo(f"Error: {error}", err=True)
         return error.exit_code
-    except Exception as error:
+    except Exception as error:  # a bug of ours: no traceback for a user who did not ask for it
         if "--debug" in words:
             traceback.print_exc()
         click.echo(

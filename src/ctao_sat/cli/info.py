@@ -1,12 +1,12 @@
 """Command that says what is installed, and what a folder holds."""
 
-import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from ctao_sat.cli._common import common_options, show_table
+from ctao_sat.cli._common import common_options, json_option, show_json, show_table, table_rows
 
 __all__ = ["info"]
 
@@ -18,52 +18,60 @@ __all__ = ["info"]
     "  ctao-sat info crab-run                          the findings of a run"
 )
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("Print JSON.")
 @common_options
 def info(path, as_json, quiet):
     """Show versions, the observations in a data folder, or the findings of a run folder."""
     from ctao_sat import result
     from ctao_sat.config import expand_path
 
-    if path is None:
-        _show_installation(result.versions(), as_json)
-        return
-    folder = expand_path(path)
-    if (folder / result.MARKER).is_file():
-        _show_run(folder, as_json)
+    folder = None if path is None else expand_path(path)
+    content: object
+    if folder is None:
+        content, show = _installation()
+    elif (folder / result.MARKER).is_file():
+        content, show = _run(folder)
     else:
-        _show_data(folder, as_json)
-
-
-def _show_installation(versions: dict[str, str], as_json: bool) -> None:
-    data = os.environ.get("GAMMAPY_DATA", "not set")
+        content, show = _data(folder)
     if as_json:
-        click.echo(json.dumps({"versions": versions, "GAMMAPY_DATA": data}, indent=2))
-        return
-    for name, version in versions.items():
-        click.echo(f"{name:<12} {version}")
-    click.echo(f"{'GAMMAPY_DATA':<12} {data}")
+        show_json(content)
+    elif not quiet:
+        show()
 
 
-def _show_run(folder: Path, as_json: bool) -> None:
+def _installation() -> tuple[dict, Callable[[], None]]:
+    from ctao_sat.result import versions
+
+    found = versions()
+    data = os.environ.get("GAMMAPY_DATA", "not set")
+
+    def show() -> None:
+        for name, value in {**found, "GAMMAPY_DATA": data}.items():
+            click.echo(f"{name:<12} {value}")
+
+    return {"versions": found, "GAMMAPY_DATA": data}, show
+
+
+def _run(folder: Path) -> tuple[dict, Callable[[], None]]:
     from ctao_sat.workflow import read_summary
 
     summary = read_summary(folder)
-    if as_json:
-        click.echo(json.dumps(summary, indent=2))
-        return
-    click.echo(f"{summary['target']}: {summary['status']}")
-    for statement in summary["statements"]:
-        click.echo(f"- {statement}")
+
+    def show() -> None:
+        click.echo(f"{summary['target']}: {summary['status']}")
+        for statement in summary["statements"]:
+            click.echo(f"- {statement}")
+
+    return summary, show
 
 
-def _show_data(folder: Path, as_json: bool) -> None:
+def _data(folder: Path) -> tuple[list[dict], Callable[[], None]]:
     from ctao_sat.dl3 import observation_index, open_dl3
 
     table = observation_index(open_dl3(folder))
-    if as_json:
-        rows = [{name: row[name].item() for name in table.colnames} for row in table]
-        click.echo(json.dumps(rows, indent=2))
-        return
-    show_table(table)
-    click.echo(f"{len(table)} observations in {folder}")
+
+    def show() -> None:
+        show_table(table)
+        click.echo(f"{len(table)} observations in {folder}")
+
+    return table_rows(table), show

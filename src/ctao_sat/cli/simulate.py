@@ -6,9 +6,13 @@ import click
 
 from ctao_sat.cli._common import (
     common_options,
+    json_option,
+    out_option,
     overwrite_option,
     parallel_options,
     progress_wanted,
+    show_json,
+    table_rows,
 )
 
 __all__ = ["simulate"]
@@ -34,7 +38,11 @@ __all__ = ["simulate"]
 )
 @click.option("--target", help="Such as '83.63 deg, 22.01 deg'. Default: that of the first model.")
 @click.option(
-    "--pattern", type=click.Choice(["wobble", "survey"]), default="wobble", show_default=True
+    "--pattern",
+    type=click.Choice(["wobble", "survey"]),
+    default="wobble",
+    show_default=True,
+    help="Pointings around the target, or in a grid over a field.",
 )
 @click.option("--n-runs", default=4, show_default=True, help="Wobble: number of pointings.")
 @click.option("--offset", default="0.5 deg", show_default=True, help="Wobble: offset.")
@@ -44,22 +52,32 @@ __all__ = ["simulate"]
     "--spacing", default="1 deg", show_default=True, help="Survey: distance of pointings."
 )
 @click.option("--livetime", default="30 min", show_default=True, help="Of each run.")
-@click.option("--deadtime-fraction", default=0.0, show_default=True)
-@click.option("--start", default="2028-01-01T00:00:00", show_default=True, help="UTC.")
-@click.option("--seed", default=0, show_default=True, help="Same seed, same events.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to write."
+    "--deadtime-fraction", default=0.0, show_default=True, help="Part of the time that is dead."
 )
+@click.option(
+    "--start", default="2028-01-01T00:00:00", show_default=True, help="Of the first run, UTC."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Same seed, same events.",
+)
+@out_option("Folder to write.", required=True)
+@json_option("Print the observations as JSON.")
 @parallel_options
 @overwrite_option
 @common_options
 def simulate(
-    models, irfs, target, livetime, deadtime_fraction, start, seed, out, n_jobs, backend, overwrite,
-    quiet, **pattern,
+    models, irfs, target, livetime, deadtime_fraction, start, seed, out, as_json, n_jobs, backend,
+    overwrite, quiet, **pattern,
 ):  # fmt: skip
     """Simulate observations, and write event lists, responses and index tables."""
     import numpy as np
 
+    from ctao_sat import dl3
     from ctao_sat import simulate as sim
     from ctao_sat.config import read_models
 
@@ -78,7 +96,9 @@ def simulate(
         overwrite=overwrite,
         progress=progress_wanted(quiet),
     )
-    if not quiet:
+    if as_json:
+        show_json(table_rows(dl3.observation_index(store)))
+    elif not quiet:
         click.echo(f"Wrote {len(store.obs_table)} observations to {out}. Next: ctao-sat info {out}")
 
 
@@ -89,10 +109,12 @@ def _pointings(target, models, pattern):
 
     if target is not None:
         center = parse_position(target)
-    elif models:
+    elif models and models[0].position is not None:
         center = models[0].position
     else:
-        raise ConfigError("There is neither a target nor a model.", remedy="Give --target.")
+        raise ConfigError(
+            "There is neither a target nor a model with a position.", remedy="Give --target."
+        )
     if pattern["pattern"] == "survey":
         return sim.survey_pointings(center, pattern["width"], pattern["height"], pattern["spacing"])
     return sim.wobble_pointings(center, offset=pattern["offset"], n=pattern["n_runs"])

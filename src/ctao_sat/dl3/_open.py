@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import astropy.units as u
 import numpy as np
-from astropy.io import fits
 from gammapy.data import DataStore, Observation, Observations
 
 from ctao_sat.config import expand_path
+from ctao_sat.dl3 import _check as check
 from ctao_sat.errors import (
     DataError,
     FileFormatError,
-    MissingColumnError,
     MissingDataError,
     MissingHDUError,
     SelectionError,
@@ -30,19 +28,8 @@ IRF_SETS = {
     "spectrum": ("aeff", "edisp"),
 }
 
-_EVENT_COLUMNS = {"TIME": "s", "ENERGY": "TeV", "RA": "deg", "DEC": "deg"}
-_HEADER_KEYS = ("OBS_ID", "MJDREFI", "MJDREFF", "LIVETIME", "DEADC", "ONTIME")
-
-# What astropy and Gammapy raise on files that are not what they should be.
-_READ_ERRORS = (
-    OSError,
-    KeyError,
-    ValueError,
-    TypeError,
-    IndexError,
-    AttributeError,
-    u.UnitsError,
-)
+_HDU_COLUMNS = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
+_OBS_COLUMNS = ("OBS_ID", "RA_PNT", "DEC_PNT", "TSTART", "TSTOP")
 
 
 def open_dl3(path: str | os.PathLike) -> DataStore:
@@ -77,17 +64,22 @@ def open_dl3(path: str | os.PathLike) -> DataStore:
                 remedy="Point to the folder that holds the index tables, or write them with "
                 "gammapy.data.DataStore.from_events_files.",
             )
+        check.check_table_file(folder / name)
     try:
         store = DataStore.from_dir(folder)
-        n_rows = len(store.obs_table), len(store.hdu_table)
-    except _READ_ERRORS as error:
+    except check.READ_ERRORS as error:
         raise FileFormatError(
-            f"The index tables in '{folder}' cannot be read: {_first_line(error)}.",
-            remedy="The files are truncated or no FITS tables; copy or make them again.",
+            f"The index tables in '{folder}' cannot be read: {check.reason(error)}.",
+            remedy="They are not of the GADF format; make them again with "
+            "gammapy.data.DataStore.from_events_files.",
         ) from error
-    if 0 in n_rows:
-        raise SelectionError(f"The index tables in '{folder}' list no observation.")
-    _need_columns(store.obs_table, ("OBS_ID", "RA_PNT", "DEC_PNT", "TSTART"), "obs-index", folder)
+    check.need_columns(store.hdu_table.colnames, _HDU_COLUMNS, "hdu-index table", folder)
+    check.need_columns(store.obs_table.colnames, _OBS_COLUMNS, "obs-index table", folder)
+    if 0 in (len(store.obs_table), len(store.hdu_table)):
+        raise SelectionError(
+            f"The index tables in '{folder}' list no observation.",
+            remedy="Make them again with gammapy.data.DataStore.from_events_files.",
+        )
     return store
 
 
@@ -164,34 +156,56 @@ def data_files(data_store: DataStore, obs_ids: Iterable[int]) -> list[Path]:
 
 
 def _read_one(data_store: DataStore, obs_id: int, needed: tuple[str, ...]) -> Observation:
+    locations = _locate(data_store, obs_id, ("events", "gti", *needed))
+    events = locations["events"]
+    check.check_events_hdu(obs_id, Path(events.path()), events.hdu_name)
+    observation = data_store.obs(obs_id, required_irf=list(needed))
+    for name, location in locations.items():
+        path = Path(location.path())
+        content = _read(obs_id, name, location, functools.partial(getattr, observation, name))
+        check.check_content(obs_id, name, content, f"{path.name}[{location.hdu_name}]")
+    return observation
+
+
+def _locate(data_store: DataStore, obs_id: int, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return where the parts of an observation are, all of which are there."""
+    table = data_store.hdu_table
     locations = {
-        name: data_store.hdu_table.hdu_location(obs_id, hdu_type=name, warn_missing=False)
-        for name in ("events", "gti", *needed)
+        name: table.hdu_location(obs_id, hdu_type=name, warn_missing=False) for name in names
     }
     absent = [name for name, location in locations.items() if location is None]
     if absent:
+        remedy = f"Complete the data, or {check.exclude_remedy(obs_id)}."
+        if absent == ["rad_max"]:
+            remedy += " For responses that are not point-like, take `on_region.method: circle`."
         raise MissingHDUError(
             f"Observation {obs_id} has no {' and no '.join(absent)}.",
-            remedy=f"Exclude it with `data.exclude_ids: [{obs_id}]`, or complete the data.",
-            where=str(data_store.hdu_table.base_dir),
+            remedy=remedy,
+            where=str(table.base_dir),
         )
-    observation = data_store.obs(
-        obs_id, required_irf=[name for name in needed if name not in ("events", "gti")]
-    )
-    _check_events_hdu(obs_id, locations["events"])
-    parts: dict[str, Callable[[], Any]] = {
-        "events": lambda: observation.events,
-        "gti": lambda: observation.gti,
-        **{name: functools.partial(getattr, observation, name) for name in needed},
-    }
-    for name, read in parts.items():
-        where = Path(locations[name].path()).name
-        try:
-            content = read()
-        except _READ_ERRORS as error:
-            raise _unreadable(obs_id, name, locations[name], error) from error
-        _check_content(obs_id, name, content, where)
-    return observation
+    there: dict[Path, list[str]] = {}
+    for name, location in locations.items():
+        path = Path(location.path())
+        if path not in there:
+            there[path] = _read(obs_id, name, location, functools.partial(check.hdu_names, path))
+        # FITS names its HDUs without regard to case.
+        if location.hdu_name.upper() not in there[path]:
+            raise MissingHDUError(
+                f"The file of observation {obs_id} has no HDU '{location.hdu_name}' ({name}).",
+                remedy=f"Complete the file, or {check.exclude_remedy(obs_id)}.",
+                where=path.name,
+            )
+    return locations
+
+
+def _read(obs_id: int, name: str, location: Any, read: Callable[[], Any]) -> Any:
+    """Read a part of an observation, or say what is wrong with it."""
+    try:
+        content = read()
+        # Gammapy logs what it does not find, and gives None.
+        return location.load() if content is None else content
+    except check.READ_ERRORS as error:
+        raise _unreadable(obs_id, name, location, error) from error
 
 
 def _unreadable(obs_id: int, name: str, location: Any, error: Exception) -> DataError:
@@ -199,107 +213,22 @@ def _unreadable(obs_id: int, name: str, location: Any, error: Exception) -> Data
     if not path.is_file():
         return MissingDataError(
             f"The file with the {name} of observation {obs_id} is not there.",
-            remedy=f"Restore it, or exclude the run with `data.exclude_ids: [{obs_id}]`.",
+            remedy=f"Restore it, or {check.exclude_remedy(obs_id)}.",
             where=str(path),
         )
+    why = check.reason(_cause(location, error))
     return FileFormatError(
-        f"The {name} of observation {obs_id} cannot be read: {_first_line(error)}.",
-        remedy="The file is truncated or not of the GADF format; copy it again, or exclude the "
-        f"run with `data.exclude_ids: [{obs_id}]`.",
+        f"The {name} of observation {obs_id} cannot be read: {why}.",
+        remedy="The file is truncated or not of the GADF format; copy it again, or "
+        f"{check.exclude_remedy(obs_id)}.",
         where=f"{path.name}[{location.hdu_name}]",
     )
 
 
-def _check_events_hdu(obs_id: int, location: Any) -> None:
-    """Check header keys, columns and units, which Gammapy would miss only much later."""
+def _cause(location: Any, error: Exception) -> Exception:
+    """Return the error of the reader itself, where Gammapy went on and stumbled later."""
     try:
-        with fits.open(location.path(), memmap=False) as hdus:
-            hdu = hdus[location.hdu_name]
-            header = hdu.header
-            columns = {column.name: column.unit or "" for column in hdu.columns}
-    except _READ_ERRORS as error:
-        raise _unreadable(obs_id, "events", location, error) from error
-    where = f"{Path(location.path()).name}[{location.hdu_name}]"
-    absent = [key for key in _HEADER_KEYS if key not in header]
-    if absent:
-        raise MissingColumnError(
-            f"The events of observation {obs_id} lack the header keys {', '.join(absent)}.",
-            remedy="GADF requires them; add them to the EVENTS header.",
-            where=where,
-        )
-    for name, unit in _EVENT_COLUMNS.items():
-        if name not in columns:
-            raise MissingColumnError(
-                f"The events of observation {obs_id} have no column {name}.",
-                remedy=f"The table has: {', '.join(columns)}.",
-                where=where,
-            )
-        if not _is_unit(columns[name], unit):
-            raise MissingColumnError(
-                f"The column {name} of observation {obs_id} has the unit '{columns[name]}'.",
-                remedy=f"Set its unit to one of the kind of '{unit}'.",
-                where=where,
-            )
-
-
-def _is_unit(found: str, expected: str) -> bool:
-    try:
-        return u.Unit(found).is_equivalent(u.Unit(expected))
-    except (ValueError, TypeError):
-        return False
-
-
-def _check_content(obs_id: int, name: str, content: Any, where: str) -> None:
-    exclude = f"exclude the run with `data.exclude_ids: [{obs_id}]`"
-    if name == "gti":
-        duration = content.time_sum if len(content.table) else 0 * u.s
-        if not duration > 0 * u.s:
-            raise DataError(
-                f"The good time intervals of observation {obs_id} are empty.",
-                remedy=f"Correct them, or {exclude}.",
-                where=where,
-            )
-    elif name == "events":
-        columns = [
-            content.time.mjd,
-            content.energy.value,
-            content.radec.ra.deg,
-            content.radec.dec.deg,
-        ]
-        bad = sum(int(np.count_nonzero(~np.isfinite(column))) for column in columns)
-        if bad:
-            raise DataError(
-                f"The events of observation {obs_id} hold {bad} values that are not finite.",
-                remedy=f"Remove these events, or {exclude}.",
-                where=where,
-            )
-    elif content is not None:
-        bad = _count_bad(content.data)
-        if bad:
-            raise DataError(
-                f"The {name} of observation {obs_id} holds {bad} values that are not finite.",
-                remedy=f"Take other instrument responses, or {exclude}.",
-                where=where,
-            )
-
-
-def _count_bad(data: np.ndarray) -> int:
-    """Count the values that are not finite, in the fields of a parametric PSF too."""
-    fields = [data[name] for name in data.dtype.names] if data.dtype.names else [data]
-    return sum(int(np.count_nonzero(~np.isfinite(field))) for field in fields)
-
-
-def _need_columns(table: Any, columns: Iterable[str], name: str, where: Path) -> None:
-    absent = [column for column in columns if column not in table.colnames]
-    if absent:
-        raise MissingColumnError(
-            f"The {name} table has no column {', '.join(absent)}.",
-            remedy=f"It has: {', '.join(table.colnames)}.",
-            where=str(where),
-        )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    text = lines[0].rstrip(".") if lines else type(error).__name__
-    return text or type(error).__name__
+        location.load()
+    except check.READ_ERRORS as first:
+        return first
+    return error

@@ -1,5 +1,6 @@
 """Select observations by named criteria, and count what each of them leaves."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import astropy.units as u
@@ -7,7 +8,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from astropy.time import Time
-from gammapy.data import DataStore
+from gammapy.data import DataStore, ObservationTable
 
 from ctao_sat.errors import MissingColumnError, SelectionError, did_you_mean
 
@@ -61,24 +62,11 @@ def select_observations(
     MissingColumnError
         If the index table lacks the column of a criterion.
     """
-    table = data_store.obs_table
-    index = {int(obs_id): row for row, obs_id in enumerate(table["OBS_ID"])}
-    wanted = list(index) if obs_ids is None else [int(obs_id) for obs_id in obs_ids]
-    unknown = [obs_id for obs_id in [*wanted, *exclude_ids] if obs_id not in index]
-    if unknown:
-        raise SelectionError(
-            f"There is no observation {unknown[0]} in '{data_store.hdu_table.base_dir}'.",
-            remedy=did_you_mean(str(unknown[0]), [str(obs_id) for obs_id in index]),
-        )
-    twice = {obs_id for obs_id in wanted if wanted.count(obs_id) > 1} if obs_ids else set()
-    if twice:
-        raise SelectionError(
-            f"Observation {min(twice)} is selected twice.", remedy="Name each observation once."
-        )
-    rows = table[[index[obs_id] for obs_id in wanted]]
+    excluded = list(exclude_ids)
+    rows = _candidates(data_store, obs_ids, excluded)
     criteria = {"candidates": np.ones(len(rows), dtype=bool)}
-    if exclude_ids:
-        criteria["exclude_ids"] = ~np.isin(rows["OBS_ID"], list(exclude_ids))
+    if excluded:
+        criteria["exclude_ids"] = ~np.isin(rows["OBS_ID"], excluded)
     if position is not None and radius is not None:
         criteria[f"pointing within {radius:.4g}"] = (
             rows.pointing_radec.separation(position) <= radius
@@ -104,6 +92,29 @@ def select_observations(
     return [int(obs_id) for obs_id in rows["OBS_ID"][passed]], cuts
 
 
+def _candidates(
+    data_store: DataStore, obs_ids: Iterable[int] | None, excluded: list[int]
+) -> ObservationTable:
+    """Return the rows of the observations that are named, or all."""
+    table = data_store.obs_table
+    index = {int(obs_id): row for row, obs_id in enumerate(table["OBS_ID"])}
+    wanted = list(index) if obs_ids is None else [int(obs_id) for obs_id in obs_ids]
+    unknown = [obs_id for obs_id in [*wanted, *excluded] if obs_id not in index]
+    if unknown:
+        raise SelectionError(
+            f"There is no observation {unknown[0]} in '{data_store.hdu_table.base_dir}'.",
+            remedy=did_you_mean(str(unknown[0]), [str(obs_id) for obs_id in index]),
+        )
+    twice = [obs_id for obs_id, count in Counter(wanted).items() if count > 1]
+    if twice:
+        raise SelectionError(
+            f"Observation {twice[0]} is selected twice.", remedy="Name each observation once."
+        )
+    if not wanted:
+        raise SelectionError("The list of observations is empty.", remedy="Name at least one.")
+    return table[[index[obs_id] for obs_id in wanted]]
+
+
 def _count(criteria: dict[str, np.ndarray]) -> tuple[np.ndarray, Table]:
     together = np.ones(len(next(iter(criteria.values()))), dtype=bool)
     counts = []
@@ -113,22 +124,33 @@ def _count(criteria: dict[str, np.ndarray]) -> tuple[np.ndarray, Table]:
     return together, Table(rows=counts, names=["criterion", "passed", "left"])
 
 
-def _in_time(rows: Table, intervals: Sequence[tuple[Time, Time]]) -> np.ndarray:
-    start, stop = rows.time_start, rows.time_stop
+def _in_time(rows: ObservationTable, intervals: Sequence[tuple[Time, Time]]) -> np.ndarray:
+    start, stop = _times(rows)
     mask = np.zeros(len(rows), dtype=bool)
     for low, high in intervals:
         mask |= (start >= low) & (stop <= high)
     return mask
 
 
-def _zenith(rows: Table) -> u.Quantity:
+def _times(rows: ObservationTable) -> tuple[Time, Time]:
+    """Return start and stop of each observation."""
+    try:
+        return rows.time_start, rows.time_stop
+    except (KeyError, ValueError, TypeError) as error:
+        raise MissingColumnError(
+            "The obs-index table has no times: its header lacks MJDREFI, MJDREFF or TIMESYS.",
+            remedy="Add the keys to its header, as GADF requires, or make the table again.",
+        ) from error
+
+
+def _zenith(rows: ObservationTable) -> u.Quantity:
     if "ALT_PNT" in rows.colnames and "ZEN_PNT" not in rows.colnames:
         return 90 * u.deg - u.Quantity(rows["ALT_PNT"], rows["ALT_PNT"].unit or "deg")
     _need(rows, "ZEN_PNT")
     return u.Quantity(rows["ZEN_PNT"], rows["ZEN_PNT"].unit or "deg")
 
 
-def _need(rows: Table, column: str) -> None:
+def _need(rows: ObservationTable, column: str) -> None:
     if column not in rows.colnames:
         raise MissingColumnError(
             f"The observation index has no column {column}, which this selection needs.",
@@ -154,7 +176,7 @@ def observation_index(data_store: DataStore) -> Table:
     table = Table({"obs_id": np.asarray(rows["OBS_ID"], dtype=int)})
     if "OBJECT" in rows.colnames:
         table["object"] = [str(name).strip() for name in rows["OBJECT"]]
-    table["start_utc"] = [time[:19] for time in rows.time_start.utc.iso]
+    table["start_utc"] = [time[:19] for time in _times(rows)[0].utc.iso]
     if "LIVETIME" in rows.colnames:
         livetime = u.Quantity(rows["LIVETIME"], rows["LIVETIME"].unit or "s")
         table["livetime"] = np.round(livetime.to("min"), 2)

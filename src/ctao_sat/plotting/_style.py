@@ -24,6 +24,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 
 # How the legend entry of upper limits begins.
 LIMITS = "Upper limits"
+# Characters that fit over the axes, with 6 for each symbol.
+WIDTH = 72
 POINTS: dict[str, Any] = {"linestyle": "none", "markersize": 4.5, "elinewidth": 1.1, "capsize": 0}
 
 
@@ -39,17 +41,18 @@ def new_axes(width: float = 6.4, height: float = 4.4) -> Axes:
     return new_figure(width, height).add_subplot()
 
 
-def axes_to_split(width: float = 6.4, height: float = 4.8) -> Axes:
-    """Return the only axes of a new figure, for `lower_panel`; layout engines ignore panels."""
-    figure = Figure(figsize=(width, height), layout="none")  # type: ignore[arg-type]
-    FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.13, right=0.98, bottom=0.11, top=0.92)
-    return figure.add_subplot()
-
-
-def lower_panel(ax: Axes, share: str = "32%") -> Axes:
-    """Split ``ax`` and return its lower part, with the same x axis."""
-    panel = make_axes_locatable(ax).append_axes("bottom", size=share, pad=0.08, sharex=ax)
+def lower_panel(ax: Axes, share: float) -> Axes:
+    """Split ``ax`` and return its lower part, a ``share`` of the upper part, over the same x."""
+    place = ax.get_subplotspec()
+    if place is None:
+        # Axes placed by hand have no grid to split, and no layout engine that would care.
+        panel = make_axes_locatable(ax).append_axes(
+            "bottom", size=f"{share:.0%}", pad=0.08, sharex=ax
+        )
+    else:
+        grid = place.subgridspec(2, 1, height_ratios=(1.0, share), hspace=0.02)
+        ax.set_subplotspec(grid[0])
+        panel = ax.figure.add_subplot(grid[1], sharex=ax)
     ax.tick_params(which="both", labelbottom=False)
     return panel
 
@@ -66,22 +69,33 @@ def ink(ax: Axes) -> Any:
     return ax.xaxis.label.get_color()
 
 
-def legend_above(ax: Axes, *, columns: int = 4, right: bool = False) -> None:
+def legend_above(ax: Axes, *, right: bool = False) -> None:
     """Put the legend over the axes, limits last, if there is anything to explain."""
     entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
     entries.sort(key=lambda entry: str(entry[1]).startswith(LIMITS))
+    labels = [str(label) for _, label in entries]
     if entries:
         ax.legend(
             [handle for handle, _ in entries],
-            [label for _, label in entries],
+            labels,
             loc="lower right" if right else "lower left",
             bbox_to_anchor=(1.01 if right else -0.01, 1.0),
-            ncols=min(len(entries), columns),
+            ncols=_columns(labels),
             frameon=False,
             columnspacing=1.4,
             handlelength=1.8,
             borderaxespad=0.2,
         )
+
+
+def _columns(labels: list[str]) -> int:
+    """Return how many columns of labels are not wider than the axes, about."""
+    for columns in range(min(4, len(labels)), 1, -1):
+        rows = -(-len(labels) // columns)
+        lengths = [max(map(len, labels[k : k + rows])) for k in range(0, len(labels), rows)]
+        if sum(lengths) + 6 * len(lengths) <= WIDTH:
+            return columns
+    return 1
 
 
 def say_empty(ax: Axes, text: str) -> None:

@@ -83,8 +83,8 @@ def plot_counts(
 
 
 def _panels() -> tuple[Axes, Axes]:
-    upper = style.axes_to_split()
-    return upper, style.lower_panel(upper, share="40%")
+    upper = style.new_axes(height=4.8)
+    return upper, style.lower_panel(upper, 0.4)
 
 
 def _draw_counts(ax, edges, counts, background, predicted) -> float:

@@ -101,7 +101,7 @@ def plot_light_curve(light_curve: FluxPoints, *, ax: Axes | None = None) -> Axes
         date_axis(ax, start, stop)
     if len(bands) > 1 or _limited(drawn).any():
         # The exponent of the flux axis stands on the left.
-        style.legend_above(ax, columns=3, right=True)
+        style.legend_above(ax, right=True)
     return ax
 
 

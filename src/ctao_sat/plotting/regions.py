@@ -8,12 +8,12 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.visualization.wcsaxes import WCSAxes
 from gammapy.maps import Map, WcsGeom, WcsNDMap
-from gammapy.utils.regions import compound_region_to_regions
 from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from regions import CompoundSkyRegion, PointSkyRegion, SkyRegion
 
+from ctao_sat._gammapy import compound_region_to_regions
 from ctao_sat.errors import ConfigError
 from ctao_sat.plotting import _style as style
 

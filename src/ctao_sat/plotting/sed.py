@@ -41,7 +41,7 @@ def plot_sed(
         the points, or is negative.
     reference : SkyModel or SpectralModel, optional
         What to compare with, dashed: the simulated truth, or a published spectrum. The name of a
-        sky model becomes its label.
+        sky model becomes a part of its label.
     energy_flux_unit : str, optional
         Unit of the flux axis, an energy flux.
     ax : Axes, optional
@@ -155,6 +155,7 @@ def _draw_model(ax: Axes, model: Model | None, energy, unit, floor: float) -> np
     value = (spectrum(energy) * scale).to_value(unit)
     if not (value > floor).any():
         return np.array([])
+    label = "Model"
     if _has_error(spectrum):
         # Badly known parameters overflow far from the data; matplotlib leaves such parts out.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -167,9 +168,9 @@ def _draw_model(ax: Axes, model: Model | None, energy, unit, floor: float) -> np
             color=style.VERMILLION,
             alpha=0.25,
             linewidth=0,
-            label=r"Model $\pm\,1\sigma$",
         )
-    ax.plot(energy.value, value, color=style.VERMILLION, linewidth=1.4, label="Model")
+        label = r"Model $\pm 1\sigma$"
+    ax.plot(energy.value, value, color=style.VERMILLION, linewidth=1.4, label=label)
     return value
 
 
@@ -192,7 +193,7 @@ def _draw_reference(ax: Axes, reference: Model | None, energy, unit) -> np.ndarr
     if reference is None:
         return np.array([])
     value = (_spectral(reference)(energy) * energy**2).to_value(unit)
-    label = reference.name if isinstance(reference, SkyModel) else "Reference"
+    label = f"{reference.name} (reference)" if isinstance(reference, SkyModel) else "Reference"
     ax.plot(energy.value, value, color=style.ink(ax), linestyle="--", linewidth=1.2, label=label)
     return value
 

@@ -44,8 +44,8 @@ def plot_significance(info_table: Table, *, ax: Axes | None = None) -> Axes:
     >>> plot_significance(table).get_ylabel()
     'Significance [$\\sigma$]'
     """
-    ax = style.axes_to_split() if ax is None else ax
-    panel = style.lower_panel(ax, share="60%")
+    ax = style.new_axes(height=4.8) if ax is None else ax
+    panel = style.lower_panel(ax, 0.6)
     livetime, unit = _livetime(info_table)
     significance = np.asarray(info_table["sqrt_ts"], dtype=float)
     excess = np.asarray(info_table["excess"], dtype=float)

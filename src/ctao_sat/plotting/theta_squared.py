@@ -53,8 +53,8 @@ def plot_theta_squared(table: Table, *, radius=None, ax: Axes | None = None) -> 
     >>> ax.get_ylabel()
     'Counts per bin'
     """
-    ax = style.axes_to_split() if ax is None else ax
-    panel = style.lower_panel(ax)
+    ax = style.new_axes(height=4.8) if ax is None else ax
+    panel = style.lower_panel(ax, 0.4)
     edges = _edges(table)
     n_on = np.asarray(table["counts"], dtype=float)
     n_off = np.asarray(table["counts_off"], dtype=float)

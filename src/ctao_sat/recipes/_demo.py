@@ -85,12 +85,12 @@ def write_demo(
         If the folder holds something already.
     """
     path = Path(path)
+    check_free(path / "run", overwrite)
     if path.exists() and any(path.iterdir()) and not overwrite:
         raise OutputError(
             f"The folder '{path}' is there already.",
             remedy="Choose another name with --out, or replace it with --overwrite.",
         )
-    check_free(path / "run", overwrite)
     if report is not None:
         report(f"Simulate {_N_RUNS} observations with the demonstration array")
     source = crab_like_model()

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 __all__ = ["Grid", "draw_rows", "grid_nodes", "interpolation_nodes", "pick_nodes"]
 
+# Steps between the outermost bin centres and the edges.
+_N_OUTER = 5
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -38,10 +41,11 @@ class Grid:
 
 
 def grid_nodes(axis: MapAxis, unit: str) -> Grid:
-    """Return the bin centres of an axis, with its two outer edges added.
+    """Return the bin centres of an axis, with nodes added between the outer ones and the edges.
 
-    Gammapy extrapolates linearly from the last centres to the edges; with nodes on the edges this
-    becomes an interpolation, which can be drawn from.
+    Gammapy extrapolates linearly from the last centres to the edges, and clips at zero; with nodes
+    there this becomes an interpolation, which can be drawn from. Several of them, because the
+    clipping is not linear: it matters for noisy tables such as the CTA-1DC energy dispersion.
 
     Parameters
     ----------
@@ -60,14 +64,17 @@ def grid_nodes(axis: MapAxis, unit: str) -> Grid:
         values = centers
     else:
         # A hair inside, where rounding cannot move the point out of the axis.
-        values = np.concatenate(
-            [
-                [edges[0] + 1e-9 * (centers[0] - edges[0])],
-                centers,
-                [edges[-1] - 1e-9 * (edges[-1] - centers[-1])],
-            ]
+        first = edges[0] + 1e-9 * (centers[0] - edges[0])
+        last = edges[-1] - 1e-9 * (edges[-1] - centers[-1])
+        values = np.unique(
+            np.concatenate(
+                [
+                    np.linspace(first, centers[0], _N_OUTER + 1),
+                    centers,
+                    np.linspace(centers[-1], last, _N_OUTER + 1),
+                ]
+            )
         )
-        values = np.unique(values)
     return Grid(values, u.Unit(unit), axis.interp == "log")
 
 

@@ -20,7 +20,7 @@ _SECTIONS = {
         "Li & Ma significance and excess in the safe energy range, run after run.",
         None,
     ),
-    "regions": ("On and off regions", "Regions of all runs, with the exclusion mask.", None),
+    "regions": ("On and off regions", "Regions of all runs, what is excluded, and the pointings.", None),
     "counts": ("Counts and model", "All runs stacked; lower panel: residuals.", "parameters"),
     "sed": ("Spectrum", "Flux points, and the model with its one-sigma band.", "flux_points"),
     "light_curve": ("Light curve", "Integral flux; arrows are upper limits.", "light_curve"),
@@ -80,7 +80,7 @@ def _cards(run: Run) -> list[tuple[str, str]]:
     summary = run.summary
     energies = f"{summary['energy_min_tev']:.3g} – {summary['energy_max_tev']:.3g} TeV"
     return [
-        ("Significance", f"{summary['significance']:.1f} sigma"),
+        ("Significance", f"{summary['significance']:.1f} σ"),
         ("Excess", f"{summary['excess']:.1f}"),
         ("Livetime", f"{summary['livetime_h']:.2f} h"),
         ("Observations", str(summary["n_observations"])),

@@ -12,13 +12,12 @@ from astropy.io import fits
 
 from ctao_sat import config as configs
 from ctao_sat import result
+from ctao_sat.report import HEADER_KEYS
 from ctao_sat.workflow._steps import StepLog
 
 __all__ = ["SCHEMA_VERSION", "provenance"]
 
 SCHEMA_VERSION = 1
-
-_HEADER_KEYS = ("TELESCOP", "INSTRUME", "ORIGIN", "CREATOR", "OBS_ID", "OBJECT")
 
 
 def _now() -> datetime.datetime:
@@ -87,7 +86,10 @@ def event_headers(paths: Iterable[Path]) -> list[dict[str, Any]]:
         with fits.open(path, memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.header.get("HDUCLAS1") == "EVENTS" or hdu.name == "EVENTS":
-                    header = {key: hdu.header[key] for key in _HEADER_KEYS[:4] if key in hdu.header}
+                    # A comment may take several cards; as text it is one.
+                    header = {
+                        key: str(hdu.header[key]) for key in HEADER_KEYS if key in hdu.header
+                    }
                     if header not in headers:
                         headers.append(header)
     return headers

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints
@@ -96,12 +97,15 @@ class Run:
     def plot_counts(self, axes=None):
         """Plot measured and predicted counts with their residuals, all runs stacked."""
         stacked = self.datasets.stack_reduce(name="stacked")
-        stacked.models = Models([model.copy(name=model.name) for model in self.models])
+        if self.fit_result is not None:
+            stacked.models = Models([model.copy(name=model.name) for model in self.models])
         return plotting.plot_counts(stacked, axes=axes)
 
     def plot_regions(self, ax=None):
         """Plot on and off regions on the sky."""
-        return plotting.plot_regions(self.datasets, self.exclusion, ax=ax)
+        table = self._table("observations")
+        pointings = SkyCoord(table["ra_pnt"].quantity, table["dec_pnt"].quantity)
+        return plotting.plot_regions(self.datasets, self.exclusion, pointings=pointings, ax=ax)
 
     def figures(self) -> dict[str, Callable]:
         """Return the plots that can be made of this run, by name."""

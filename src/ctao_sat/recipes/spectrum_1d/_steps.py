@@ -248,7 +248,8 @@ def flux_edges(datasets: Datasets, config: Spectrum1DConfig, limits: u.Quantity)
     edges = datasets[0].counts.geom.axes["energy"].edges
     inside = edges[(edges >= limits[0] * (1 - 1e-9)) & (edges <= limits[1] * (1 + 1e-9))]
     step = max(1, round(config.reduction.energy.per_decade / 5))
-    return inside[::step] if len(inside) > step else inside[[0, -1]]
+    # The last bin may be narrower: no data of the fit are left out.
+    return np.append(inside[:-1:step], inside[-1])
 
 
 def parameter_table(model: SkyModel, reference: SkyModel | None) -> Table:

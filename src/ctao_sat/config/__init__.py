@@ -1,0 +1,40 @@
+"""Strict, frozen configurations read from YAML, with units and sky positions as field types.
+
+The question answered here: *is this file what the recipe expects, and if not, which line is wrong?*
+`Config` is the base of every section of a configuration: unknown keys fail and name the nearest
+one, and values are frozen. `RecipeConfig`, the base of whole files, adds the name of the recipe and
+the version of the schema. Units and coordinates are strings in the file (``"0.11 deg"``) and
+astropy objects in Python.
+
+Entry points: `load` reads and validates a file, `dump` writes one that `load` reads back.
+"""
+
+from ctao_sat.config._base import Config, RecipeConfig, dump, load, parse
+from ctao_sat.config._files import expand_path, read_models, read_yaml
+from ctao_sat.config._types import (
+    Angle,
+    Duration,
+    Energy,
+    Flux,
+    Instant,
+    SkyPosition,
+    parse_position,
+)
+
+__all__ = [
+    "Angle",
+    "Config",
+    "Duration",
+    "Energy",
+    "Flux",
+    "Instant",
+    "RecipeConfig",
+    "SkyPosition",
+    "dump",
+    "expand_path",
+    "load",
+    "parse",
+    "parse_position",
+    "read_models",
+    "read_yaml",
+]

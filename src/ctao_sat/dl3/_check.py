@@ -1,0 +1,183 @@
+"""Check the parts of an observation for faults that Gammapy would meet late, or never."""
+
+import contextlib
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ctao_sat.errors import DataError, FileFormatError, MissingColumnError
+
+__all__ = [
+    "READ_ERRORS",
+    "check_content",
+    "check_events_hdu",
+    "check_table_file",
+    "exclude_remedy",
+    "hdu_names",
+    "need_columns",
+    "reason",
+]
+
+_EVENT_COLUMNS = {"TIME": "s", "ENERGY": "TeV", "RA": "deg", "DEC": "deg"}
+_HEADER_KEYS = ("OBS_ID", "MJDREFI", "MJDREFF", "LIVETIME", "DEADC", "ONTIME")
+
+# What astropy and Gammapy raise on files that are not what they should be.
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    zlib.error,
+    KeyError,
+    ValueError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    u.UnitsError,
+    AstropyUserWarning,
+)
+
+
+def exclude_remedy(obs_id: int) -> str:
+    """Return the remedy that is always at hand."""
+    return f"exclude the run with `data.exclude_ids: [{obs_id}]`"
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, as half a sentence."""
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip() if lines else type(error).__name__
+    if isinstance(error, KeyError):
+        text = str(error.args[0]) if error.args else text
+        text = text if " " in text else f"'{text}' is missing"
+    return text.rstrip(".")
+
+
+@contextlib.contextmanager
+def _strict_reading() -> Iterator[None]:
+    """Turn into an error what astropy only warns of: a file that ends too early."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
+        warnings.filterwarnings("error", "Error validating header", VerifyWarning)
+        yield
+
+
+def hdu_names(path: Path) -> list[str]:
+    """Return the names, in capitals, of all HDUs of a file; one of `READ_ERRORS` if it is damaged."""
+    with _strict_reading(), fits.open(path, memmap=False) as hdus:
+        # All headers are read, thus a file that ends too early is noticed wherever it does.
+        return [hdu.name.upper() for hdu in hdus]
+
+
+def check_table_file(path: Path) -> None:
+    """Raise an error unless a file holds a FITS table."""
+    remedy = "The file is truncated or no FITS table; copy or make it again."
+    try:
+        with _strict_reading(), fits.open(path, memmap=False) as hdus:
+            found = any(isinstance(hdu, fits.BinTableHDU) and hdu.columns for hdu in hdus)
+    except READ_ERRORS as error:
+        raise FileFormatError(
+            f"The index table '{path.name}' cannot be read: {reason(error)}.",
+            remedy=remedy,
+            where=str(path),
+        ) from error
+    if not found:
+        raise FileFormatError(
+            f"The index table '{path.name}' cannot be read: there is no table in it.",
+            remedy=remedy,
+            where=str(path),
+        )
+
+
+def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
+    """Check header keys, columns and units of events."""
+    with fits.open(path, memmap=False) as hdus:
+        header = hdus[hdu_name].header
+        units = {column.name: column.unit for column in hdus[hdu_name].columns}
+    where = f"{path.name}[{hdu_name}]"
+    absent = [key for key in _HEADER_KEYS if key not in header]
+    if absent:
+        raise MissingColumnError(
+            f"The events of observation {obs_id} lack the header keys {', '.join(absent)}.",
+            remedy="GADF requires them; add them to the EVENTS header.",
+            where=where,
+        )
+    for key in _HEADER_KEYS:
+        if key != "OBS_ID" and (not isinstance(header[key], Real) or isinstance(header[key], bool)):
+            raise DataError(
+                f"The header key {key} of observation {obs_id} is {header[key]!r}, not a number.",
+                remedy="Correct it in the EVENTS header.",
+                where=where,
+            )
+    need_columns(units, _EVENT_COLUMNS, f"events table of observation {obs_id}", where)
+    for name, unit in _EVENT_COLUMNS.items():
+        if not _is_unit(units[name], unit):
+            found = f"the unit '{units[name]}'" if units[name] else "no unit"
+            raise MissingColumnError(
+                f"The column {name} of observation {obs_id} has {found}.",
+                remedy=f"Set its unit to one of the kind of '{unit}'.",
+                where=where,
+            )
+
+
+def _is_unit(found: str | None, expected: str) -> bool:
+    if not found:
+        return False
+    try:
+        return u.Unit(found).is_equivalent(u.Unit(expected))
+    except (ValueError, TypeError):
+        return False
+
+
+def need_columns(found: Iterable[str], columns: Iterable[str], name: str, where: Any) -> None:
+    """Raise an error unless all of some columns are among those of a table."""
+    names = list(found)
+    absent = [column for column in columns if column not in names]
+    if absent:
+        raise MissingColumnError(
+            f"The {name} has no column {', '.join(absent)}.",
+            remedy=f"It has: {', '.join(names)}.",
+            where=str(where),
+        )
+
+
+def check_content(obs_id: int, name: str, content: Any, where: str) -> None:
+    """Check that events, good time intervals or instrument responses are finite, and some."""
+    if name == "gti":
+        _check_gti(obs_id, content, where)
+        return
+    if name == "events":
+        radec = content.radec
+        columns = [content.time.mjd, content.energy.value, radec.ra.deg, radec.dec.deg]
+        remedy = "Remove these events"
+    else:
+        data = content.data
+        # A parametric PSF has a field a parameter.
+        columns = [data[field] for field in data.dtype.names] if data.dtype.names else [data]
+        remedy = "Take other instrument responses"
+    bad = sum(int(np.count_nonzero(~np.isfinite(column))) for column in columns)
+    if bad:
+        raise DataError(
+            f"The {name} of observation {obs_id} have {bad} values that are not finite.",
+            remedy=f"{remedy}, or {exclude_remedy(obs_id)}.",
+            where=where,
+        )
+
+
+def _check_gti(obs_id: int, gti: Any, where: str) -> None:
+    lengths = gti.time_delta.to_value("s") if len(gti.table) else np.zeros(0)
+    if np.all(lengths >= 0) and np.sum(lengths) > 0:
+        return
+    fault = "end before they begin" if np.any(lengths < 0) else "are empty"
+    raise DataError(
+        f"The good time intervals of observation {obs_id} {fault}.",
+        remedy=f"Correct them, or {exclude_remedy(obs_id)}.",
+        where=where,
+    )
