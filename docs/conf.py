@@ -15,6 +15,7 @@ extensions = [
 exclude_patterns = ["_build", "changes"]
 # A single pair of backquotes names an object, as in the docstrings.
 default_role = "py:obj"
+highlight_language = "none"
 
 autosummary_generate = True
 autosummary_imported_members = True

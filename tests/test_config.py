@@ -246,13 +246,14 @@ def test_nested_aliases_do_not_explode(tmp_path):
 
 def test_dump_keeps_the_order_of_the_fields():
     config = outer(text="x", inner={"radius": "1 deg"})
-    assert list(yaml.safe_load(dump(config))) == [
-        "recipe",
-        "schema_version",
-        "inner",
-        "parts",
-        "text",
-    ]
+    assert list(yaml.safe_load(dump(config))) == list(Outer.model_fields)
+
+
+def test_dump_keeps_what_is_switched_off():
+    class Optional(Config):
+        inner: Inner | None = Inner(radius=1 * u.deg)
+
+    assert yaml.safe_load(dump(Optional(inner=None))) == {"inner": None}
 
 
 def test_parse_position():

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from ctao_sat.errors import ConfigError, CtaoSatWarning, FileFormatError, ParallelError
-from ctao_sat.parallel import BACKENDS, available_cpus, pmap
+from ctao_sat.parallel import BACKENDS, available_cpus, pmap, progress_bar
+from ctao_sat.parallel._worker import call
 
 HERE = Path(__file__).parent
 REAL_BACKENDS = [name for name in BACKENDS if name != "auto"]
@@ -207,6 +208,13 @@ def test_auto_is_serial_where_processes_would_not_help(options, n_items):
     assert pmap(lambda x: x, range(n_items), **options) == list(range(n_items))
 
 
+def test_a_progress_bar_changes_nothing(capsys):
+    assert list(progress_bar(iter("abc"), total=3, description="Letters")) == ["a", "b", "c"]
+    assert list(progress_bar("abc", progress=False)) == ["a", "b", "c"]
+    # It took less than two seconds.
+    assert capsys.readouterr() == ("", "")
+
+
 def test_all_cores():
     assert 1 <= available_cpus() <= os.cpu_count()
 
@@ -261,9 +269,7 @@ def _gone(group) -> bool:
 
 def test_pickled_outcomes_hold_log_records(work):
     # Arguments of a record may be anything: it has to be text before it travels.
-    from ctao_sat.parallel import _call
-
-    outcome = _call(work.speak, 2, {"gammapy": logging.WARNING})
+    outcome = call(work.speak, 2, {"gammapy": logging.WARNING})
     again = pickle.loads(pickle.dumps(outcome))
     assert [record.getMessage() for record in again.records] == ["record of 2"]
     assert logging.getLogger("gammapy").level == logging.NOTSET

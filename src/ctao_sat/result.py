@@ -14,7 +14,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "check_free",
     "describe_inputs",
     "json_text",
+    "not_of_a_run",
     "sha256",
     "staged_file",
     "staged_folder",
@@ -144,20 +145,46 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
     )
 
 
-@contextlib.contextmanager
-def staged_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary folder to write to; it becomes the final one if no error occurs.
+def not_of_a_run(path: Path) -> list[str]:
+    """Return what a folder holds, unless it is a run folder.
 
-    After an error the folder is removed, unless a product was written: then it is kept beside the
-    final name with the ending ``.incomplete``, or ``.incomplete-2`` and so on if that is taken.
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Returns
+    -------
+    names : list of str
+        Empty if the folder holds the provenance of a run.
+    """
+    return [] if (path / MARKER).is_file() else sorted(item.name for item in path.iterdir())
+
+
+@contextlib.contextmanager
+def staged_folder(
+    path: Path,
+    *,
+    overwrite: bool = False,
+    foreign: Callable[[Path], list[str]] = not_of_a_run,
+    kind: str = "a run",
+    keep_incomplete: bool = True,
+) -> Iterator[Path]:
+    """Give a temporary folder to write to; it becomes the final one if no error occurs.
 
     Parameters
     ----------
     path : Path
         Final name. Of a symbolic link, the folder it leads to is written.
     overwrite : bool
-        Replace an earlier run folder of this name, once the new one is complete. A folder
-        that is no run folder is never replaced.
+        Replace an earlier folder of this name, once the new one is complete.
+    foreign : callable
+        Returns what in a folder forbids to replace it, ever.
+    kind : str
+        What such a folder holds, for messages.
+    keep_incomplete : bool
+        After an error, keep what was written beside the final name with the ending
+        ``.incomplete``, or ``.incomplete-2`` and so on if that is taken.
 
     Yields
     ------
@@ -169,7 +196,7 @@ def staged_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     OutputError
         If the final name is taken, or cannot be written.
     """
-    check_free(path, overwrite)
+    check_free(path, overwrite, foreign=foreign, kind=kind)
     path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,16 +206,25 @@ def staged_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        check_free(path, overwrite)
+        check_free(path, overwrite, foreign=foreign, kind=kind)
         _swap(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        _keep_or_remove(temporary, path)
+        if keep_incomplete:
+            _keep_or_remove(temporary, path)
+        else:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_free(path: Path, overwrite: bool) -> None:
-    """Raise an error if a run folder of this name may not be written.
+def check_free(
+    path: Path,
+    overwrite: bool,
+    *,
+    foreign: Callable[[Path], list[str]] = not_of_a_run,
+    kind: str = "a run",
+) -> None:
+    """Raise an error if a folder of this name may not be written.
 
     To be called before hours of work as well: it also tries whether the disk can be written to.
 
@@ -197,7 +233,11 @@ def check_free(path: Path, overwrite: bool) -> None:
     path : Path
         The folder.
     overwrite : bool
-        An earlier run folder may be replaced.
+        An earlier folder of its kind may be replaced.
+    foreign : callable
+        Returns what in a folder forbids to replace it, ever.
+    kind : str
+        What such a folder holds, for messages.
 
     Raises
     ------
@@ -212,17 +252,18 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise _unwritable(path, error) from error
     if not path.is_dir():
         raise OutputError(
-            f"'{path}' is a file.", remedy="Choose another name for the run folder with --out."
+            f"'{path}' is a file.", remedy="Choose another name for the folder with --out."
         )
-    if not (path / MARKER).is_file():
+    others = foreign(path)
+    if others:
         raise OutputError(
-            f"The folder '{path}' holds other things than a run.",
+            f"The folder '{path}' holds other things than {kind}, such as '{others[0]}'.",
             remedy="Choose another name with --out; it is not overwritten.",
         )
     if not overwrite:
         raise OutputError(
-            f"The run folder '{path}' is there already.",
-            remedy="Choose another name with --out, or replace it with --overwrite.",
+            f"The folder '{path}' is there already.",
+            remedy="Choose another name with --out, or replace it: overwrite=True, --overwrite.",
         )
 
 

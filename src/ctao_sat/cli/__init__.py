@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from ctao_sat import __version__
 from ctao_sat.cli.info import info
 from ctao_sat.cli.run import demo, init, run, validate
 from ctao_sat.cli.simulate import simulate
@@ -29,7 +30,7 @@ INTERRUPTED = 130
     "  ctao-sat run crab.yaml --dry-run                see what would be analysed\n"
     "  ctao-sat run crab.yaml -j 4                     analyse",
 )
-@click.version_option(package_name="ctao-sat", message="ctao-sat %(version)s")
+@click.version_option(__version__, message="ctao-sat %(version)s")
 def cli() -> None:
     """Science Analysis Tools of the Cherenkov Telescope Array Observatory.
 

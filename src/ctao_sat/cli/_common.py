@@ -70,7 +70,7 @@ def _messages(quiet: bool, verbose: bool, debug: bool) -> Iterator[None]:
 
     def show(message, category, filename, lineno, file=None, line=None):
         record = logging.LogRecord("warnings", logging.WARNING, filename, lineno, message, (), None)
-        if level <= logging.WARNING and handler.filter(record):
+        if level <= logging.WARNING:
             handler.handle(record)
 
     loggers = [logging.getLogger(name) for name in ("ctao_sat", "gammapy")]

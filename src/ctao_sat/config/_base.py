@@ -117,9 +117,10 @@ def dump(config: Config) -> str:
     Returns
     -------
     text : str
-        YAML, in the order of the fields.
+        YAML, in the order of the fields, defaults included.
     """
-    return to_yaml(config.model_dump(mode="json", exclude_none=True))
+    # Keys without a value too: their default may be something else.
+    return to_yaml(config.model_dump(mode="json"))
 
 
 def _explain(cls: type[BaseModel], problem: Any, lines: dict[tuple, int]) -> str:

@@ -61,17 +61,19 @@ def reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _strict_reading() -> Iterator[None]:
-    """Turn into an error what astropy only warns of: a file that ends too early."""
-    with warnings.catch_warnings():
+def _open(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file, and turn into an error what astropy only warns of: an early end."""
+    # Opened here, because astropy does not close what it cannot read.
+    with warnings.catch_warnings(), path.open("rb") as file:
         warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
         warnings.filterwarnings("error", "Error validating header", VerifyWarning)
-        yield
+        with fits.open(file, memmap=False) as hdus:
+            yield hdus
 
 
 def hdu_names(path: Path) -> list[str]:
-    """Return the names, in capitals, of all HDUs of a file; one of `READ_ERRORS` if it is damaged."""
-    with _strict_reading(), fits.open(path, memmap=False) as hdus:
+    """Return the names of all HDUs, in capitals; a damaged file raises one of `READ_ERRORS`."""
+    with _open(path) as hdus:
         # All headers are read, thus a file that ends too early is noticed wherever it does.
         return [hdu.name.upper() for hdu in hdus]
 
@@ -80,7 +82,7 @@ def check_table_file(path: Path) -> None:
     """Raise an error unless a file holds a FITS table."""
     remedy = "The file is truncated or no FITS table; copy or make it again."
     try:
-        with _strict_reading(), fits.open(path, memmap=False) as hdus:
+        with _open(path) as hdus:
             found = any(isinstance(hdu, fits.BinTableHDU) and hdu.columns for hdu in hdus)
     except READ_ERRORS as error:
         raise FileFormatError(
@@ -98,7 +100,7 @@ def check_table_file(path: Path) -> None:
 
 def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
     """Check header keys, columns and units of events."""
-    with fits.open(path, memmap=False) as hdus:
+    with _open(path) as hdus:
         header = hdus[hdu_name].header
         units = {column.name: column.unit for column in hdus[hdu_name].columns}
     where = f"{path.name}[{hdu_name}]"

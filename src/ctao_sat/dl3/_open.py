@@ -19,6 +19,7 @@ from ctao_sat.errors import (
     SelectionError,
     did_you_mean,
 )
+from ctao_sat.parallel import progress_bar
 
 __all__ = ["data_files", "open_dl3", "read_observations"]
 
@@ -88,6 +89,7 @@ def read_observations(
     obs_ids: Iterable[int],
     *,
     required_irf: str = "spectrum",
+    progress: bool = False,
 ) -> Observations:
     """Read observations and make sure that an analysis can use them.
 
@@ -100,6 +102,8 @@ def read_observations(
     required_irf : {"spectrum", "point-like", "full-enclosure"}
         Which IRFs must be there: effective area and energy dispersion; with ``RAD_MAX``; with PSF
         and background.
+    progress : bool
+        Show a progress bar when it takes more than two seconds.
 
     Returns
     -------
@@ -116,14 +120,13 @@ def read_observations(
     needed = IRF_SETS[required_irf]
     known = set(data_store.obs_ids)
     observations = Observations()
-    for obs_id in obs_ids:
+    for obs_id in progress_bar(list(obs_ids), description="Reading", progress=progress):
         if obs_id not in known:
             raise SelectionError(
                 f"There is no observation {obs_id} in '{data_store.hdu_table.base_dir}'.",
                 remedy=did_you_mean(str(obs_id), [str(other) for other in data_store.obs_ids]),
             )
-        observation = _read_one(data_store, obs_id, needed)
-        observations.append(observation)
+        observations.append(_read_one(data_store, obs_id, needed))
     if len(observations) == 0:
         raise SelectionError("No observation is selected.", remedy="Widen the selection.")
     return observations
@@ -187,7 +190,10 @@ def _locate(data_store: DataStore, obs_id: int, names: tuple[str, ...]) -> dict[
     for name, location in locations.items():
         path = Path(location.path())
         if path not in there:
-            there[path] = _read(obs_id, name, location, functools.partial(check.hdu_names, path))
+            try:
+                there[path] = check.hdu_names(path)
+            except check.READ_ERRORS as error:
+                raise _unreadable(obs_id, name, location, error) from error
         # FITS names its HDUs without regard to case.
         if location.hdu_name.upper() not in there[path]:
             raise MissingHDUError(
@@ -205,7 +211,7 @@ def _read(obs_id: int, name: str, location: Any, read: Callable[[], Any]) -> Any
         # Gammapy logs what it does not find, and gives None.
         return location.load() if content is None else content
     except check.READ_ERRORS as error:
-        raise _unreadable(obs_id, name, location, error) from error
+        raise _unreadable(obs_id, name, location, _cause(location, error)) from error
 
 
 def _unreadable(obs_id: int, name: str, location: Any, error: Exception) -> DataError:
@@ -216,9 +222,8 @@ def _unreadable(obs_id: int, name: str, location: Any, error: Exception) -> Data
             remedy=f"Restore it, or {check.exclude_remedy(obs_id)}.",
             where=str(path),
         )
-    why = check.reason(_cause(location, error))
     return FileFormatError(
-        f"The {name} of observation {obs_id} cannot be read: {why}.",
+        f"The {name} of observation {obs_id} cannot be read: {check.reason(error)}.",
         remedy="The file is truncated or not of the GADF format; copy it again, or "
         f"{check.exclude_remedy(obs_id)}.",
         where=f"{path.name}[{location.hdu_name}]",

@@ -1,107 +1,23 @@
-"""Make the folder of a simulation: all of it or nothing, and never over other data."""
+"""Tell the folder of a simulation from others, and write the truth into it."""
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 from gammapy.modeling.models import LightCurveTemplateTemporalModel, ModelBase, Models
 
-from ctao_sat.errors import OutputError
-
-__all__ = ["TRUTH", "new_folder", "write_truth"]
+__all__ = ["not_of_a_simulation", "write_truth"]
 
 TRUTH = "models.yaml"
 _OURS = ("obs-index.fits.gz", "hdu-index.fits.gz", TRUTH, "obs_*.fits", "models_*")
 
 
-def _is_ours(path: Path) -> bool:
-    return path.is_file() and any(path.match(pattern) for pattern in _OURS)
-
-
-def _check(path: Path, overwrite: bool) -> None:
-    """Refuse to replace what is not a simulation, or one without being asked to."""
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise OutputError(
-            "The output is a file, not a folder.", remedy="Give another path.", where=str(path)
-        )
-    content = sorted(path.iterdir())
-    others = [item.name for item in content if not _is_ours(item)]
-    if others:
-        raise OutputError(
-            f"The output folder holds other files, such as '{others[0]}'.",
-            remedy="Give a new or an empty folder.",
-            where=str(path),
-        )
-    if content and not overwrite:
-        raise OutputError(
-            "The output folder holds DL3 data already.",
-            remedy="Give another path, or ask to replace it: overwrite=True, --overwrite.",
-            where=str(path),
-        )
-
-
-@contextlib.contextmanager
-def new_folder(path: str | Path, overwrite: bool) -> Iterator[Path]:
-    """Give a folder to write to that takes its final name at the end, if all went well.
-
-    Parameters
-    ----------
-    path : str or `pathlib.Path`
-        The final name.
-    overwrite : bool
-        Replace a simulation of that name.
-
-    Yields
-    ------
-    folder : `pathlib.Path`
-        An empty sibling of the final folder.
-
-    Raises
-    ------
-    OutputError
-        If the place holds something else, or cannot be written to.
-    """
-    path = Path(path).expanduser().absolute()
-    _check(path, overwrite)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write here: {error.strerror}.",
-            remedy="Give a path in a folder you may write to.",
-            where=str(path),
-        ) from error
-    try:
-        folder = scratch / "new"
-        folder.mkdir()
-        yield folder
-        _check(path, overwrite)
-        # A folder cannot replace one that is not empty: the old one steps aside first, and comes
-        # back if the new one cannot take its place.
-        old = scratch / "old"
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(folder, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            raise
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write the data: {error.strerror or error}.",
-            remedy="Check the free space and the rights of the folder.",
-            where=str(path),
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+def not_of_a_simulation(path: Path) -> list[str]:
+    """Return the names in a folder that no simulation makes."""
+    return sorted(
+        item.name
+        for item in path.iterdir()
+        if not (item.is_file() and any(item.match(pattern) for pattern in _OURS))
+    )
 
 
 def write_truth(models: Models, folder: Path, final: Path) -> None:

@@ -15,11 +15,12 @@ from gammapy.modeling.models import Models, SkyModel
 from numpy.typing import NDArray
 
 from ctao_sat.parallel import pmap
+from ctao_sat.result import staged_folder
 from ctao_sat.simulate._background import BackgroundCells, background_cells, offset_direction
 from ctao_sat.simulate._directions import blur_from_irf
 from ctao_sat.simulate._energies import Migration
 from ctao_sat.simulate._files import RunInfo, altaz, write_indices, write_observation
-from ctao_sat.simulate._folder import new_folder, write_truth
+from ctao_sat.simulate._folder import not_of_a_simulation, write_truth
 from ctao_sat.simulate._inputs import Run, check_energy_range, check_models, check_schedule
 from ctao_sat.simulate._irfs import Instrument, load_instrument
 from ctao_sat.simulate._sources import Response, draw_source, measure
@@ -169,7 +170,14 @@ def observations(
         pointings, livetime, deadtime_fraction, start, gap, gti, obs_id_start, rng
     )
     limits = check_energy_range(energy_range, instrument.irfs["bkg"])
-    with new_folder(path, overwrite) as folder:
+    final = Path(path).expanduser().absolute()
+    with staged_folder(
+        final,
+        overwrite=overwrite,
+        foreign=not_of_a_simulation,
+        kind="a simulation",
+        keep_incomplete=False,
+    ) as folder:
         rows = pmap(
             simulate_run,
             _jobs(truth, runs, instrument, limits, deadtime_fraction, rng, folder),
@@ -179,9 +187,9 @@ def observations(
             progress=progress,
         )
         write_indices(folder, rows, instrument)
-        write_truth(truth, folder, Path(path).expanduser().absolute())
+        write_truth(truth, folder, final)
     _warn_of_horizon(rows)
-    return DataStore.from_dir(Path(path).expanduser())
+    return DataStore.from_dir(final)
 
 
 def _jobs(

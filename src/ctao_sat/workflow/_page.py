@@ -20,7 +20,11 @@ _SECTIONS = {
         "Li & Ma significance and excess in the safe energy range, run after run.",
         None,
     ),
-    "regions": ("On and off regions", "Regions of all runs, what is excluded, and the pointings.", None),
+    "regions": (
+        "On and off regions",
+        "Regions of all runs, what is excluded, and the pointings.",
+        None,
+    ),
     "counts": ("Counts and model", "All runs stacked; lower panel: residuals.", "parameters"),
     "sed": ("Spectrum", "Flux points, and the model with its one-sigma band.", "flux_points"),
     "light_curve": ("Light curve", "Integral flux; arrows are upper limits.", "light_curve"),

@@ -87,9 +87,7 @@ def event_headers(paths: Iterable[Path]) -> list[dict[str, Any]]:
             for hdu in hdus:
                 if hdu.header.get("HDUCLAS1") == "EVENTS" or hdu.name == "EVENTS":
                     # A comment may take several cards; as text it is one.
-                    header = {
-                        key: str(hdu.header[key]) for key in HEADER_KEYS if key in hdu.header
-                    }
+                    header = {key: str(hdu.header[key]) for key in HEADER_KEYS if key in hdu.header}
                     if header not in headers:
                         headers.append(header)
     return headers

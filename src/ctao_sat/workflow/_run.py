@@ -10,6 +10,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints
+from gammapy.maps import WcsNDMap
 from gammapy.modeling import FitResult
 from gammapy.modeling.models import Models, SkyModel
 from regions import SkyRegion
@@ -49,6 +50,12 @@ class Run:
         ``observations``, ``selection``, ``significance``, ``theta_squared``, ``parameters``.
     provenance : dict
         Inputs with checksums, versions, steps, warnings.
+    reference : `~gammapy.modeling.models.SkyModel` or None
+        Model to compare with: a truth, an earlier result.
+    exclusion : `~gammapy.maps.WcsNDMap` or None
+        Mask that is False where no off region may lie.
+    path : Path or None
+        The run folder, once it is written.
     """
 
     config: RecipeConfig
@@ -63,7 +70,7 @@ class Run:
     tables: dict[str, Table] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     reference: SkyModel | None = None
-    exclusion: Any = None
+    exclusion: WcsNDMap | None = None
     path: Path | None = None
 
     @property

@@ -18,61 +18,33 @@ its error.
 
 import contextlib
 import logging
-import logging.handlers
 import multiprocessing
 import os
 import pickle
-import queue
 import signal
-import traceback
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from ctao_sat.errors import ConfigError, CtaoSatWarning, ParallelError, did_you_mean
+from ctao_sat.errors import ConfigError, ParallelError, did_you_mean
+from ctao_sat.parallel._worker import PICKLE_ERRORS, Outcome, call, log_levels, replay
 
-__all__ = ["BACKENDS", "available_cpus", "pmap"]
+__all__ = ["BACKENDS", "available_cpus", "pmap", "progress_bar"]
 
 BACKENDS = ("auto", "serial", "processes", "dask")
 
 _THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
+    *(f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")),
     "VECLIB_MAXIMUM_THREADS",
 )
-_LOGGERS = ("ctao_sat", "gammapy")
-
-# What pickle and cloudpickle raise on what they cannot handle.
-_PICKLE_ERRORS = (pickle.PickleError, TypeError, AttributeError, ValueError, RecursionError)
-
 # A bar that flashes by is noise: it appears once the work has taken this long.
 _DELAY = 2.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass
-class _Outcome:
-    """What a worker sends home: a result or an error, with all that was said on the way."""
-
-    result: Any = None
-    error: Exception | None = None
-    traceback: str = ""
-    warnings: list[tuple[Warning, str, int]] = field(default_factory=list)
-    records: list[logging.LogRecord] = field(default_factory=list)
-
-
-class _InWorkerError(Exception):
-    """The cause of an error that came home from a worker: its traceback there, as text."""
 
 
 def available_cpus() -> int:
@@ -86,6 +58,32 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def progress_bar(
+    items: Iterable[Item], *, total: int | None = None, description: str = "", progress: bool = True
+) -> Iterable[Item]:
+    """Show a progress bar over an iteration that takes more than two seconds.
+
+    Parameters
+    ----------
+    items : iterable
+        What is iterated over.
+    total : int, optional
+        How many there are, if they do not say so themselves.
+    description : str
+        Text before the bar.
+    progress : bool
+        False shows nothing.
+
+    Returns
+    -------
+    items : iterable
+        The same items.
+    """
+    return tqdm(
+        items, total=total, desc=description, delay=_DELAY, leave=False, disable=not progress
+    )
 
 
 def pmap(
@@ -145,12 +143,15 @@ def pmap(
     work = list(items)
     backend, n_workers = _resolve(backend, n_jobs, len(work), client)
     if backend == "serial":
-        return [function(item) for item in _bar(work, len(work), description, progress)]
+        return [
+            function(item)
+            for item in progress_bar(work, description=description, progress=progress)
+        ]
     if backend == "processes":
         outcomes = _run_processes(function, work, n_workers, description, progress)
     else:
         outcomes = _run_dask(function, work, n_workers, client, description, progress)
-    return _replay(outcomes)
+    return replay(outcomes)
 
 
 def _resolve(backend: str, n_jobs: int, n_items: int, client: Any) -> tuple[str, int]:
@@ -172,92 +173,6 @@ def _resolve(backend: str, n_jobs: int, n_items: int, client: Any) -> tuple[str,
     if n_items == 0:
         backend = "serial"
     return backend, n_workers
-
-
-def _bar(items: Iterable, total: int, description: str, progress: bool) -> Iterable:
-    return tqdm(
-        items, total=total, desc=description, delay=_DELAY, leave=False, disable=not progress
-    )
-
-
-def _replay(outcomes: Iterable[_Outcome]) -> list:
-    """Say again what the workers said, then return their results or raise the first error."""
-    results = []
-    registry: dict = {}
-    for outcome in outcomes:
-        for record in outcome.records:
-            logger = logging.getLogger(record.name)
-            if logger.isEnabledFor(record.levelno):
-                logger.handle(record)
-        for warning, filename, line in outcome.warnings:
-            warnings.warn_explicit(warning, type(warning), filename, line, registry=registry)
-        if outcome.error is not None:
-            raise outcome.error from _InWorkerError("\n" + outcome.traceback)
-        results.append(outcome.result)
-    return results
-
-
-def _log_levels() -> dict[str, int]:
-    """Return from which level on the caller wants log records."""
-    return {name: logging.getLogger(name).getEffectiveLevel() for name in _LOGGERS}
-
-
-def _call(function: Callable, item: Any, levels: dict[str, int]) -> _Outcome:
-    """Run in a worker: apply the function and collect its messages."""
-    outcome = _Outcome()
-    with _collected_records(outcome.records, levels), warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        try:
-            outcome.result = function(item)
-        except Exception as error:  # whatever it is: it is sent home, and raised there
-            outcome.error = _portable(error)
-            outcome.traceback = traceback.format_exc()
-    outcome.warnings = [(_portable_warning(one.message), one.filename, one.lineno) for one in said]
-    return outcome
-
-
-@contextlib.contextmanager
-def _collected_records(records: list[logging.LogRecord], levels: dict[str, int]) -> Iterator[None]:
-    """Append what is logged meanwhile to a list, in a form that can be pickled."""
-    collected: queue.SimpleQueue = queue.SimpleQueue()
-    handler = logging.handlers.QueueHandler(collected)
-    before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
-        logging.getLogger(name).addHandler(handler)
-        logging.getLogger(name).setLevel(level)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).removeHandler(handler)
-            logging.getLogger(name).setLevel(level)
-        while not collected.empty():
-            records.append(collected.get())
-
-
-def _survives_pickling(content: Any) -> bool:
-    try:
-        pickle.loads(pickle.dumps(content))
-    except _PICKLE_ERRORS:
-        return False
-    return True
-
-
-def _portable(error: Exception) -> Exception:
-    """Return the error, or one with its text if it does not survive pickling."""
-    if _survives_pickling(error):
-        return error
-    return ParallelError(
-        f"{type(error).__name__} in a worker: {error}.",
-        remedy="Run again with backend='serial' to see the error itself.",
-    )
-
-
-def _portable_warning(warning: Warning | str) -> Warning:
-    """Return the warning, or one with its text if it does not survive pickling."""
-    if isinstance(warning, Warning) and _survives_pickling(warning):
-        return warning
-    return CtaoSatWarning(f"{type(warning).__name__}: {warning}")
 
 
 def _ignore_interrupts() -> None:
@@ -315,22 +230,25 @@ def _died() -> ParallelError:
 
 def _run_processes(
     function: Callable, work: list, n_workers: int, description: str, progress: bool
-) -> list[_Outcome]:
-    levels = _log_levels()
+) -> list[Outcome]:
+    levels = log_levels()
     with _single_threaded_children(), _process_pool(n_workers) as pool:
-        futures = [pool.submit(_call, function, item, levels) for item in work]
+        futures = [pool.submit(call, function, item, levels) for item in work]
         try:
             _wait(futures, description, progress)
             return [future.result() for future in futures if not future.cancelled()]
         except BrokenProcessPool as error:
             raise _died() from error
-        except _PICKLE_ERRORS as error:
+        except PICKLE_ERRORS as error:
             raise _unpicklable(error) from error
 
 
 def _wait(futures: list[Future], description: str, progress: bool) -> None:
     """Wait for all futures; once one has failed, only for those before it."""
-    for future in _bar(as_completed(futures), len(futures), description, progress):
+    done = as_completed(futures)
+    for future in progress_bar(
+        done, total=len(futures), description=description, progress=progress
+    ):
         if not future.cancelled() and future.result().error is not None:
             # Earlier items may fail too: a loop would raise the error of the first.
             for later in futures[futures.index(future) + 1 :]:
@@ -340,17 +258,17 @@ def _wait(futures: list[Future], description: str, progress: bool) -> None:
 def _call_pickled(payload: bytes) -> bytes:
     import cloudpickle
 
-    outcome = _call(*pickle.loads(payload))
+    outcome = call(*pickle.loads(payload))
     try:
         return cloudpickle.dumps(outcome)
-    except _PICKLE_ERRORS as error:
+    except PICKLE_ERRORS as error:
         outcome.result, outcome.error = None, _unpicklable(error)
         return cloudpickle.dumps(outcome)
 
 
 def _run_dask(
     function: Callable, work: list, n_workers: int, client: Any, description: str, progress: bool
-) -> list[_Outcome]:
+) -> list[Outcome]:
     try:
         import cloudpickle
         import distributed
@@ -359,26 +277,24 @@ def _run_dask(
             f"The Dask backend needs '{error.name}', which is not installed.",
             remedy="From a checkout: pip install '.[distributed]'",
         ) from error
-    levels = _log_levels()
+    levels = log_levels()
     try:
         # Bytes, because Dask's own serialiser strips the units of Quantity objects.
         payloads = [cloudpickle.dumps((function, item, levels)) for item in work]
-    except _PICKLE_ERRORS as error:
+    except PICKLE_ERRORS as error:
         raise _unpicklable(error) from error
     with contextlib.ExitStack() as stack:
         if client is None:
             stack.enter_context(_single_threaded_children())
-            cluster = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=n_workers,
-                    threads_per_worker=1,
-                    # Any free port: another cluster may hold the default one.
-                    dashboard_address=":0",
-                    scheduler_kwargs={"dashboard": False},
-                    silence_logs=logging.ERROR,
-                )
+            cluster = distributed.LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                # Any free port: another cluster may hold the default one.
+                dashboard_address=":0",
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=logging.ERROR,
             )
-            client = stack.enter_context(distributed.Client(cluster))
+            client = stack.enter_context(distributed.Client(stack.enter_context(cluster)))
         futures = client.map(_call_pickled, payloads, pure=False)
         stack.callback(_cancel, futures)
         try:
@@ -394,12 +310,14 @@ def _cancel(futures: list) -> None:
             future.cancel()
 
 
-def _gather(futures: list, done: Iterable, description: str, progress: bool) -> list[_Outcome]:
+def _gather(futures: list, done: Iterable, description: str, progress: bool) -> list[Outcome]:
     """Return the outcomes in the order of the futures, up to the first one that failed."""
     order = {future.key: number for number, future in enumerate(futures)}
-    outcomes: dict[int, _Outcome] = {}
+    outcomes: dict[int, Outcome] = {}
     last = len(futures)
-    for future in _bar(done, len(futures), description, progress):
+    for future in progress_bar(
+        done, total=len(futures), description=description, progress=progress
+    ):
         number = order[future.key]
         outcomes[number] = pickle.loads(future.result())
         if outcomes[number].error is not None:
