@@ -21,6 +21,15 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.skip(reason=REASON))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _offline():
+    """Keep astropy from looking for newer tables of the Earth's rotation."""
+    from astropy.utils import iers
+
+    with iers.conf.set_temp("auto_download", False):
+        yield
+
+
 @pytest.fixture(scope="session")
 def gammapy_data() -> Path:
     """Return the folder of Gammapy's data; only for tests marked ``realdata``."""
@@ -52,7 +61,7 @@ def demo_dl3(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_dl3(tmp_path_factory) -> Path:
-    """Two runs of two minutes on a source like the Crab Nebula, above 0.3 TeV; not to be changed."""
+    """Two runs of two minutes on a Crab-like source, above 0.3 TeV; not to be changed."""
     import astropy.units as u
     import numpy as np
     from astropy.coordinates import SkyCoord

@@ -2,8 +2,8 @@
 
 The question answered here: *what would the array have recorded, had the sky been like this?*
 
-Entry points
-------------
+Entry points:
+
 `observations`
     Models, pointings, live time and IRFs to event lists on disk, with the truth beside them.
 `demo_array`
@@ -11,8 +11,6 @@ Entry points
 `wobble_pointings`, `survey_pointings`
     Where to point: around a target, or over a field.
 
-The mathematics
----------------
 A source is a Poisson process in true energy, direction and time with the density flux times
 effective area. Events are drawn as candidates from an upper bound of it and thinned
 to the density itself, then blurred by the point spread function and the energy dispersion.

@@ -65,9 +65,9 @@ def observations(
 ) -> DataStore:
     """Simulate observations and write them as DL3.
 
-    Each source is a Poisson process with the density
+    Each source is a Poisson process with the density::
 
-    .. math:: \\phi(E, p, t)\\, A(E, \\theta)\\, (1 - f_\\mathrm{dead})
+        phi(E, p, t) A(E, theta) (1 - f_dead)
 
     in true energy, direction and time, with the differential flux of the model and the
     effective area at the angle from the pointing. Its events then get a
