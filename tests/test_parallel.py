@@ -150,6 +150,29 @@ def test_an_item_that_cannot_be_sent(client, work):
             pmap(work.double, [threading.Lock(), 2], **options)
 
 
+def test_many_items_of_which_some_cannot_be_sent(work):
+    # A pool that pickles on its own has been seen to wait for ever.
+    for _ in range(3):
+        with pytest.raises(ParallelError, match="cannot be sent"):
+            pmap(work.double, [1, 2, 3, 4, threading.Lock(), threading.Lock(), 7], n_jobs=2)
+
+
+def test_more_items_than_are_sent_at_once(run, work):
+    assert run(work.double, range(40)) == list(range(0, 80, 2))
+
+
+def test_a_function_that_workers_cannot_import():
+    script = (
+        "from ctao_sat.parallel import pmap\n"
+        "def double(x): return 2 * x\n"
+        "if __name__ == '__main__': pmap(double, [1, 2], n_jobs=2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "cannot be sent between processes" in done.stderr
+    assert "top level of a module" in done.stderr
+
+
 def test_a_result_that_cannot_be_sent(work):
     with pytest.raises(ParallelError, match="or its result, cannot be sent"):
         pmap(work.unpicklable, [1, 2], n_jobs=2, backend="processes")

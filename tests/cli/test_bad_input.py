@@ -394,8 +394,8 @@ CASES = [
         ("init", "--recipe", "spectrum", "--source", "x", "-o", "new.yaml")),
     Case("init with a bad position", nothing, USAGE, ("target.position",), "write it like",
         ("init", "--source", "x", "--position", "here", "-o", "new.yaml")),
-    Case("init with a bad name", nothing, USAGE, ("target.name", "a/b"), "not allowed",
-        ("init", "--source", "a/b", "--position", "1 deg, 2 deg", "-o", "new.yaml")),
+    Case("init with a bad name", nothing, USAGE, ("target.name", "a\\nb"), "not allowed",
+        ("init", "--source", "a\nb", "--position", "1 deg, 2 deg", "-o", "new.yaml")),
     Case("demo over a file", nothing, OUTPUT, ("crab.yaml",), "--out", ("demo", "-o", "crab.yaml")),
     Case("demo over other things", nothing, OUTPUT, ("dl3",), "--out", ("demo", "-o", "dl3")),
     Case("info of nothing", nothing, DATA, ("no data folder", "dl5"), "Check", ("info", "dl5")),
@@ -418,8 +418,8 @@ CASES = [
         ("simulate", "--target", "1 deg, 2 deg", "--irfs", "demo-nort", "-o", "sim")),
     Case("simulate unknown models", nothing, DATA, ("no model file",), "Check",
         ("simulate", "--models", "sky.yaml", "-o", "sim")),
-    Case("simulate over other things", nothing, OUTPUT, ("other files", "crab.yaml"),
-        "new or an empty folder",
+    Case("simulate over other things", nothing, OUTPUT,
+        ("other things than a simulation", "crab.yaml"), "--out",
         ("simulate", "--target", "1 deg, 2 deg", "-o", ".", "--overwrite")),
 ]
 # fmt: on

@@ -326,11 +326,10 @@ def test_ctrl_c(work, jobs):
     arguments = ("simulate", "--target", "1 deg, 2 deg", "--livetime", "50 h", "--n-runs", "8")
     process = start(*arguments, "-j", jobs, "-o", "out/sim")
     for _ in range(600):
-        if any(work.glob("out/.sim*/new")) or process.poll() is not None:
+        if any(work.glob("out/.sim*")) or process.poll() is not None:
             break
         time.sleep(0.05)
-    # The workers, too, are at work, or about to be.
-    time.sleep(1)
+    time.sleep(0.5)
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -11,7 +11,7 @@ from gammapy.datasets import Datasets, SpectrumDatasetOnOff
 from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
 
-from ctao_sat import dl3, recipes
+from ctao_sat import dl3, dl5, recipes
 from ctao_sat.config import dump, parse
 from ctao_sat.errors import ConfigError
 from ctao_sat.recipes.spectrum_1d import Spectrum1DConfig, _steps
@@ -164,6 +164,83 @@ class TestRun:
         assert any("No off region" in message for message in run.provenance["messages"])
 
 
+class TestLimits:
+    """Upper limits of the flux, which are never below zero."""
+
+    @pytest.fixture
+    def dataset(self):
+        dataset = on_off("a", 0, 40, 0.1)
+        axis = MapAxis.from_energy_bounds("0.5 TeV", "20 TeV", nbin=4, name="energy_true")
+        geom = dataset.counts.geom.to_image().to_cube([axis])
+        dataset.exposure = RegionNDMap.from_geom(geom, data=1e12, unit="cm2 s")
+        dataset.models = [SkyModel(PowerLawSpectralModel(index=2.5), name="source")]
+        return dataset
+
+    def limit(self, dataset, **changes):
+        options = {"norm": 0.0, "n_sigma": 2.0, **changes}
+        return _steps.flux_limit(Datasets([dataset]), "source", [1, 10] * u.TeV, **options)
+
+    def test_without_on_events_it_is_the_analytic_one(self, dataset):
+        # Without on events wstat grows by twice the signal: two sigma are two events.
+        predicted = dataset.npred_signal().data.sum()
+        flux = dataset.models[0].spectral_model.integral(1 * u.TeV, 10 * u.TeV)
+        expected = (2.0 / predicted * flux).to_value("cm-2 s-1")
+        assert self.limit(dataset).to_value("cm-2 s-1") == pytest.approx(expected, rel=1e-6)
+
+    def test_counts_from_zero_after_a_downward_fluctuation(self, dataset):
+        assert self.limit(dataset, norm=-3.0) == self.limit(dataset, norm=0.0)
+
+    @pytest.mark.parametrize("n_on", [0, 1, 4, 30])
+    def test_is_positive_and_grows_with_its_confidence(self, dataset, n_on):
+        dataset.counts.data[...] = n_on
+        low, high = self.limit(dataset, n_sigma=1.0), self.limit(dataset, n_sigma=3.0)
+        assert 0 < low.value < high.value
+
+    def test_does_not_change_the_datasets(self, dataset):
+        before = dataset.stat_sum(), dataset.models[0].parameters["amplitude"].value
+        self.limit(dataset)
+        assert before == (dataset.stat_sum(), dataset.models[0].parameters["amplitude"].value)
+
+
+class TestDoubts:
+    """What a run says when its fit is not to be trusted."""
+
+    def test_failed_fit_gives_no_flux(self, demo_config, monkeypatch):
+        fit = dl5.fit
+
+        def fail(datasets):
+            result = fit(datasets)
+            result.optimize_result._success = False
+            return result
+
+        monkeypatch.setattr(dl5, "fit", fail)
+        run = recipes.run(demo_config)
+        assert run.status == "not converged"
+        assert run.exit_code == 4
+        assert (run.flux_points, run.light_curve) == (None, None)
+        assert "flux" not in run.summary
+        assert any("did NOT converge" in statement for statement in run.statements)
+
+    def test_more_parameters_than_bins(self, demo_config):
+        values = yaml.safe_load(demo_config.read_text())
+        values["fit"] |= {"energy_min": "1 TeV", "energy_max": "2.3 TeV", "stack": True}
+        values["light_curve"] = None
+        values.pop("flux_points")
+        run = recipes.run(parse(Spectrum1DConfig, values))
+        assert any("Do not trust the fit" in statement for statement in run.statements)
+
+    def test_model_that_gammapy_cannot_use_leaves_the_fit(self, demo_config):
+        names = [("index1", 2, ""), ("index2", 3, ""), ("amplitude", 1e-11, "cm-2 s-1 TeV-1")]
+        names.append(("ebreak", 2, "TeV"))
+        parameters = [{"name": n, "value": v, "unit": unit} for n, v, unit in names]
+        model = {"type": "BrokenPowerLawSpectralModel", "parameters": parameters}
+        run = recipes.run(changed(demo_config, fit={"model": model}, light_curve=None))
+        assert run.fit_result is not None
+        assert run.flux_points is None
+        assert run.exit_code == 5
+        assert "Gammapy could not estimate the flux points" in run.statements[-1]
+
+
 class TestCounts:
     """On and off counts as one measurement."""
 
@@ -293,6 +370,9 @@ class TestConfig:
             ({"fit": {"model": {}}}, "no spectral model 'None'"),
             ({"fit": {"model": {"type": "pl", "parameters": [{"name": "indx"}]}}}, "Did you mean"),
             ({"fit": {"model": {"type": "pl", "parameters": [{"name": "index", "value": "x"}]}}}, "cannot be built"),  # noqa: E501
+            ({"fit": {"model": {"type": "pl", "parameters": {"index": 2}}}}, "must be a list"),
+            ({"fit": {"model": {"type": "NaimaSpectralModel"}}}, "cannot be built"),
+            ({"flux_points": {"energy": {"min": "1 TeV", "max": "9 TeV", "per_decade": 30}}}, "must not exceed"),  # noqa: E501
             ({"detection_threshold": -1}, "greater than or equal to 0"),
         ],
     )  # fmt: skip

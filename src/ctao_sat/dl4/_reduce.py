@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import astropy.units as u
 import numpy as np
 from gammapy.data import Observation, Observations
 from gammapy.datasets import Datasets, SpectrumDataset, SpectrumDatasetOnOff
@@ -20,12 +21,14 @@ from gammapy.maps import MapAxis, RegionGeom, WcsNDMap
 from regions import CircleSkyRegion, PointSkyRegion, SkyRegion
 
 from ctao_sat.dl4._exclusion import exclusion_mask
-from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError
+from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError, MissingHDUError
 from ctao_sat.parallel import pmap
 
 __all__ = ["reduce"]
 
 log = logging.getLogger(__name__)
+
+_MIN_RADIUS = 0.01 * u.deg
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ def reduce(
     ------
     ConfigError
         If the geometry is no region with an energy axis, or the background is unknown.
+    MissingHDUError
+        If the containment correction needs a PSF that is not there.
     DataError
         If no observation has an off region, or an exposure is not finite.
     """
@@ -161,6 +166,11 @@ def _check_geometry(geometry: RegionGeom) -> None:
             f"The geometry is a {type(geometry).__name__}; spectra need a region.",
             remedy="Give a gammapy.maps.RegionGeom of the on region with an energy axis.",
         )
+    if isinstance(geometry.region, CircleSkyRegion) and geometry.region.radius < _MIN_RADIUS:
+        raise ConfigError(
+            f"The on region has a radius of {geometry.region.radius:.3g}.",
+            remedy=f"Take at least {_MIN_RADIUS}, the pixels in which off regions are found.",
+        )
     if "energy" not in geometry.axes.names:
         raise ConfigError(
             "The geometry has no energy axis.",
@@ -193,9 +203,15 @@ def _containment(wanted: bool | None, geometry: RegionGeom, observations: Observ
             "The containment correction needs a circle as on region.",
             remedy="Take a CircleSkyRegion, or leave the correction out.",
         )
-    if wanted is None:
-        return circle and not point_like
-    return wanted
+    correct = circle and not point_like if wanted is None else wanted
+    bare = [str(observation.obs_id) for observation in observations if observation.psf is None]
+    if correct and bare:
+        raise MissingHDUError(
+            f"Observation {bare[0]} has no point spread function (psf), which the containment "
+            "correction needs.",
+            remedy="Complete the data, or do without: `reduction.containment_correction: false`.",
+        )
+    return correct
 
 
 def _background_maker(

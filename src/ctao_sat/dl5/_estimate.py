@@ -63,7 +63,7 @@ def fit(datasets: Datasets, *, method: str = "minuit") -> FitResult:
     if not datasets.models:
         raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")
     if len(datasets.models.parameters.free_parameters) == 0:
-        raise ConfigError("No parameter is free.", remedy="Thaw one: parameter.frozen = False.")
+        raise ConfigError("No parameter is free.", remedy="Thaw one: `frozen: false`.")
     if not any(_has_bins(dataset) for dataset in datasets):
         raise DataError(
             "No energy bin is left to fit: all are outside the safe or the fit range.",
@@ -111,7 +111,8 @@ def flux_points(
         Fit the free parameters of the other models again in each bin.
     n_sigma_ul : float
         Upper limits are where the fit statistic has grown by its square: 2 gives 95.4 %
-        confidence, two-sided.
+        confidence, two-sided. Gammapy counts from the best fit even where that is negative: after
+        a downward fluctuation such a limit is low, and may itself be negative.
     n_jobs : int
         Number of workers, an energy bin a work item.
     backend : {"auto", "serial", "processes", "dask"}

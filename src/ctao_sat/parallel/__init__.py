@@ -20,17 +20,23 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
 from ctao_sat.errors import ConfigError, ParallelError, did_you_mean
-from ctao_sat.parallel._worker import PICKLE_ERRORS, Outcome, call, log_levels, replay
+from ctao_sat.parallel._worker import (
+    Outcome,
+    call_packed,
+    log_levels,
+    pack,
+    replay,
+    unpack,
+)
 
 __all__ = ["BACKENDS", "available_cpus", "pmap", "progress_bar"]
 
@@ -175,9 +181,17 @@ def _resolve(backend: str, n_jobs: int, n_items: int, client: Any) -> tuple[str,
     return backend, n_workers
 
 
-def _ignore_interrupts() -> None:
-    # Ctrl-C reaches the whole process group; the parent alone decides what happens then.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let processes started meanwhile never hear of Ctrl-C, which reaches the whole group.
+
+    The parent alone decides what happens then. Its own interrupt waits until the block ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -201,7 +215,7 @@ def _process_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
     # A forked child of a process with threads (BLAS, numba, a notebook) can deadlock.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(n_workers, mp_context=context)
     try:
         yield pool
     except KeyboardInterrupt:
@@ -211,13 +225,6 @@ def _process_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _unpicklable(error: BaseException) -> ParallelError:
-    return ParallelError(
-        f"The work, or its result, cannot be sent between processes: {error}.",
-        remedy="Define the function at the top level of a module, or use backend='serial'.",
-    )
 
 
 def _died() -> ParallelError:
@@ -233,37 +240,29 @@ def _run_processes(
 ) -> list[Outcome]:
     levels = log_levels()
     with _single_threaded_children(), _process_pool(n_workers) as pool:
-        futures = [pool.submit(call, function, item, levels) for item in work]
+
+        def done() -> Iterator[tuple[int, Outcome]]:
+            pending: dict[Future, int] = {}
+            for number, item in enumerate(work):
+                # Pickled here: a pool that meets what it cannot pickle may wait for ever.
+                payload = pack((function, item, levels))
+                if len(pending) > 2 * n_workers:
+                    yield from _first_done(pending)
+                with _deaf_children():
+                    pending[pool.submit(call_packed, payload)] = number
+            while pending:
+                yield from _first_done(pending)
+
         try:
-            _wait(futures, description, progress)
-            return [future.result() for future in futures if not future.cancelled()]
+            return _collect(done(), len(work), description, progress)
         except BrokenProcessPool as error:
             raise _died() from error
-        except PICKLE_ERRORS as error:
-            raise _unpicklable(error) from error
 
 
-def _wait(futures: list[Future], description: str, progress: bool) -> None:
-    """Wait for all futures; once one has failed, only for those before it."""
-    done = as_completed(futures)
-    for future in progress_bar(
-        done, total=len(futures), description=description, progress=progress
-    ):
-        if not future.cancelled() and future.result().error is not None:
-            # Earlier items may fail too: a loop would raise the error of the first.
-            for later in futures[futures.index(future) + 1 :]:
-                later.cancel()
-
-
-def _call_pickled(payload: bytes) -> bytes:
-    import cloudpickle
-
-    outcome = call(*pickle.loads(payload))
-    try:
-        return cloudpickle.dumps(outcome)
-    except PICKLE_ERRORS as error:
-        outcome.result, outcome.error = None, _unpicklable(error)
-        return cloudpickle.dumps(outcome)
+def _first_done(pending: dict[Future, int]) -> Iterator[tuple[int, Outcome]]:
+    """Wait for any of the items at work, and take those that are done."""
+    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+        yield pending.pop(future), unpack(future.result())
 
 
 def _run_dask(
@@ -278,11 +277,8 @@ def _run_dask(
             remedy="From a checkout: pip install '.[distributed]'",
         ) from error
     levels = log_levels()
-    try:
-        # Bytes, because Dask's own serialiser strips the units of Quantity objects.
-        payloads = [cloudpickle.dumps((function, item, levels)) for item in work]
-    except PICKLE_ERRORS as error:
-        raise _unpicklable(error) from error
+    # Bytes, because Dask's own serialiser strips the units of Quantity objects.
+    payloads = [pack((function, item, levels), cloudpickle.dumps) for item in work]
     with contextlib.ExitStack() as stack:
         if client is None:
             stack.enter_context(_single_threaded_children())
@@ -295,10 +291,15 @@ def _run_dask(
                 silence_logs=logging.ERROR,
             )
             client = stack.enter_context(distributed.Client(stack.enter_context(cluster)))
-        futures = client.map(_call_pickled, payloads, pure=False)
+        futures = client.map(call_packed, payloads, dumps=cloudpickle.dumps, pure=False)
         stack.callback(_cancel, futures)
+        number = {future.key: n for n, future in enumerate(futures)}
+        done = (
+            (number[future.key], unpack(future.result()))
+            for future in distributed.as_completed(futures)
+        )
         try:
-            return _gather(futures, distributed.as_completed(futures), description, progress)
+            return _collect(done, len(futures), description, progress)
         except distributed.KilledWorker as error:
             raise _died() from error
 
@@ -310,18 +311,21 @@ def _cancel(futures: list) -> None:
             future.cancel()
 
 
-def _gather(futures: list, done: Iterable, description: str, progress: bool) -> list[Outcome]:
-    """Return the outcomes in the order of the futures, up to the first one that failed."""
-    order = {future.key: number for number, future in enumerate(futures)}
+def _collect(
+    done: Iterable[tuple[int, Outcome]], total: int, description: str, progress: bool
+) -> list[Outcome]:
+    """Return the outcomes in the order of their numbers, up to the first one that failed."""
     outcomes: dict[int, Outcome] = {}
-    last = len(futures)
-    for future in progress_bar(
-        done, total=len(futures), description=description, progress=progress
+    needed, complete = total, 0
+    for number, outcome in progress_bar(
+        done, total=total, description=description, progress=progress
     ):
-        number = order[future.key]
-        outcomes[number] = pickle.loads(future.result())
-        if outcomes[number].error is not None:
-            last = min(last, number + 1)
-        if all(earlier in outcomes for earlier in range(last)):
+        outcomes[number] = outcome
+        if outcome.error is not None:
+            # Earlier items may fail too: a loop would raise the error of the first.
+            needed = min(needed, number + 1)
+        while complete in outcomes:
+            complete += 1
+        if complete >= needed:
             break
-    return [outcomes[number] for number in range(last)]
+    return [outcomes[number] for number in range(needed)]

@@ -13,12 +13,12 @@ from typing import Any
 
 from ctao_sat.errors import CtaoSatWarning, ParallelError
 
-__all__ = ["PICKLE_ERRORS", "Outcome", "call", "log_levels", "replay"]
+__all__ = ["Outcome", "call", "call_packed", "log_levels", "pack", "replay", "unpack"]
 
 _LOGGERS = ("ctao_sat", "gammapy")
 
 # What pickle and cloudpickle raise on what they cannot handle.
-PICKLE_ERRORS = (pickle.PickleError, TypeError, AttributeError, ValueError, RecursionError)
+_PICKLE_ERRORS = (pickle.PickleError, TypeError, AttributeError, ValueError, RecursionError)
 
 
 @dataclass
@@ -54,6 +54,38 @@ def call(function: Callable, item: Any, levels: dict[str, int]) -> Outcome:
     return outcome
 
 
+def pack(content: Any, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
+    """Return content as bytes, or raise a ParallelError if that cannot be."""
+    try:
+        return dumps(content)
+    except _PICKLE_ERRORS as error:
+        raise _unpicklable(error) from error
+
+
+def unpack(payload: bytes) -> Any:
+    """Return what was packed."""
+    try:
+        return pickle.loads(payload)
+    except (*_PICKLE_ERRORS, ImportError) as error:
+        raise _unpicklable(error) from error
+
+
+def _unpicklable(error: Exception) -> ParallelError:
+    return ParallelError(
+        f"The work, or its result, cannot be sent between processes: {error}.",
+        remedy="Define the function at the top level of a module, or use backend='serial'.",
+    )
+
+
+def call_packed(payload: bytes, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
+    """Run in a worker: unpack the work, do it, and pack the outcome."""
+    try:
+        outcome = call(*unpack(payload))
+        return pack(outcome, dumps)
+    except ParallelError as error:
+        return pickle.dumps(Outcome(error=error))
+
+
 @contextlib.contextmanager
 def _collected_records(records: list[logging.LogRecord], levels: dict[str, int]) -> Iterator[None]:
     """Append what is logged meanwhile to a list, in a form that can be pickled."""
@@ -76,7 +108,7 @@ def _collected_records(records: list[logging.LogRecord], levels: dict[str, int])
 def _survives_pickling(content: Any) -> bool:
     try:
         pickle.loads(pickle.dumps(content))
-    except PICKLE_ERRORS:
+    except _PICKLE_ERRORS:
         return False
     return True
 

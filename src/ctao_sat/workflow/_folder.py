@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.table import Table
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints
@@ -43,7 +44,9 @@ def write_run(run: Run, path: Path | str, *, overwrite: bool = False) -> Path:
         If the name is taken, or writing fails.
     """
     path = Path(path).absolute()
-    with result.staged_folder(path, overwrite=overwrite) as folder:
+    # Gammapy divides by zero, and corrects it, for the energy flux of an index of two.
+    quiet = np.errstate(divide="ignore", invalid="ignore")
+    with result.staged_folder(path, overwrite=overwrite) as folder, quiet:
         (folder / "config.yaml").write_text(configs.dump(run.config), encoding="utf-8")
         _write_fit(run, folder)
         _write_flux(run.flux_points, "flux_points", folder)
@@ -121,7 +124,9 @@ def read_summary(path: Path | str) -> dict[str, Any]:
         record = json.loads((path / result.MARKER).read_text(encoding="utf-8"))
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise FileFormatError(f"The run folder '{path}' is damaged: {error}.") from error
+        raise FileFormatError(
+            f"The run folder '{path}' is damaged: {error}.", remedy="Run the recipe again."
+        ) from error
     if record.get("schema_version") != SCHEMA_VERSION:
         raise FileFormatError(
             f"The run folder '{path}' has the schema version {record.get('schema_version')}.",

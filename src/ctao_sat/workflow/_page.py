@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import astropy.units as u
+import numpy as np
+from astropy.table import Table
+
 from ctao_sat import report
 from ctao_sat.workflow._run import Run
 
@@ -11,8 +15,9 @@ __all__ = ["page"]
 _SECTIONS = {
     "theta_squared": (
         "Theta-squared",
-        "Events over the squared distance to the target; off events from the position mirrored at "
-        "the pointing.",
+        "Events over the squared distance to the target; off events from one position, the target "
+        "mirrored at the pointing. All runs in the energy range given above, also where a single "
+        "run's safe range is narrower: counts and significance differ from those of the fit.",
         None,
     ),
     "significance": (
@@ -26,7 +31,11 @@ _SECTIONS = {
         None,
     ),
     "counts": ("Counts and model", "All runs stacked; lower panel: residuals.", "parameters"),
-    "sed": ("Spectrum", "Flux points, and the model with its one-sigma band.", "flux_points"),
+    "sed": (
+        "Spectrum",
+        "Flux points, and the fitted model with its one-sigma band, if there is one.",
+        "flux_points",
+    ),
     "light_curve": ("Light curve", "Integral flux; arrows are upper limits.", "light_curve"),
 }
 _FLUX_COLUMNS = ["e_ref", "e_min", "e_max", "dnde", "dnde_err", "dnde_ul", "sqrt_ts", "is_ul"]
@@ -49,12 +58,15 @@ def page(run: Run, figures: dict[str, Path]) -> str:
         The page.
     """
     tables = dict(run.tables)
+    if run.fit_result is None:
+        # Start values would look like a result.
+        tables["parameters"] = None
     if run.flux_points is not None:
         table = run.flux_points.to_table(sed_type="dnde", format="gadf-sed")
-        tables["flux_points"] = table[[name for name in _FLUX_COLUMNS if name in table.colnames]]
+        tables["flux_points"] = _readable(table, _FLUX_COLUMNS, "dnde")
     if run.light_curve is not None:
         table = run.light_curve.to_table(sed_type="flux", format="lightcurve")
-        tables["light_curve"] = table[[name for name in _CURVE_COLUMNS if name in table.colnames]]
+        tables["light_curve"] = _readable(table, _CURVE_COLUMNS, "flux")
     sections = [
         report.Section("Observations", table=tables["observations"]),
         report.Section("Selection", table=tables["selection"]),
@@ -78,6 +90,17 @@ def page(run: Run, figures: dict[str, Path]) -> str:
         terms=report.data_terms(run.provenance["headers"]),
         provenance=run.provenance,
     )
+
+
+def _readable(table: Table, columns: list[str], quantity: str) -> Table:
+    """Return the columns to show; where there is a limit, it alone counts."""
+    shown = Table(table[[name for name in columns if name in table.colnames]], copy=True)
+    limits = np.asarray(shown["is_ul"], dtype=bool)
+    for name in (quantity, f"{quantity}_err"):
+        values = np.asarray(shown[name], dtype=float).copy()
+        values[limits] = np.nan
+        shown[name] = u.Quantity(values, shown[name].unit, copy=False)
+    return shown
 
 
 def _cards(run: Run) -> list[tuple[str, str]]:

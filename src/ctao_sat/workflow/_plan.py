@@ -36,7 +36,7 @@ class Plan:
         return (
             f"{len(self.observations)} observations, {livetime:.2f} h of livetime. "
             f"Extrapolated from the first one: about {time} (good to a factor of three), "
-            f"{self.megabytes:.0f} MB for the datasets."
+            f"{self.megabytes:.1f} MB for the datasets."
         )
 
     def to_dict(self) -> dict[str, Any]:

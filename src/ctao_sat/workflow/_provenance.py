@@ -55,7 +55,7 @@ def provenance(
         "schema_version": SCHEMA_VERSION,
         "created": now().isoformat(timespec="seconds"),
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "config": config.model_dump(mode="json", exclude_none=True),
+        "config": config.model_dump(mode="json"),
         "versions": result.versions(),
         "platform": platform.platform(),
         "environment": {

@@ -20,7 +20,7 @@ from ctao_sat.errors import did_you_mean
 
 __all__ = ["Spectrum1DConfig"]
 
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\n\r/]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\n\r]+$")]
 Percent = Annotated[float, Field(ge=0, lt=100)]
 
 
@@ -207,6 +207,12 @@ class Spectrum1DConfig(RecipeConfig):
     @model_validator(mode="after")
     def _ranges(self) -> "Spectrum1DConfig":
         _check_range("fit", self.fit.energy_min, self.fit.energy_max)
+        points = self.flux_points.energy
+        if points is not None and points.per_decade > self.reduction.energy.per_decade:
+            raise ValueError(
+                f"flux_points.energy.per_decade ({points.per_decade}) must not exceed "
+                f"reduction.energy.per_decade ({self.reduction.energy.per_decade})"
+            )
         if self.light_curve is not None:
             low, high = self.light_curve.energy_min, self.light_curve.energy_max
             _check_range("light_curve", low, high)
@@ -244,11 +250,23 @@ def spectral_model(content: dict[str, Any]) -> Any:
         raise ValueError(f"no spectral model '{kind}'. {did_you_mean(str(kind), map(str, tags))}")
     cls = SPECTRAL_MODEL_REGISTRY.get_cls(kind)
     known = [parameter.name for parameter in getattr(cls, "default_parameters", [])]
-    for parameter in content.get("parameters", []):
+    parameters = content.get("parameters", [])
+    if not isinstance(parameters, list) or not all(isinstance(p, dict) for p in parameters):
+        raise ValueError("parameters must be a list of {name: …, value: …, unit: …}")
+    for parameter in parameters:
         name = parameter.get("name")
         if known and name not in known:
             raise ValueError(f"{kind} has no parameter '{name}'. {did_you_mean(str(name), known)}")
     try:
-        return SkyModel.from_dict({"name": "source", "spectral": content}).spectral_model
-    except (TypeError, ValueError, KeyError, AttributeError, OSError) as error:
+        complete = {"parameters": [], **content}
+        return SkyModel.from_dict({"name": "source", "spectral": complete}).spectral_model
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        OSError,
+        ImportError,
+        NotImplementedError,
+    ) as error:
         raise ValueError(f"{kind} cannot be built: {error}") from error

@@ -126,7 +126,7 @@ def run(
     parallel = _Parallel(n_jobs, backend, progress)
     recorder = log_steps or StepLog()
     with recorder.step("Select observations"):
-        inputs = _read(config)
+        inputs = _read(config, progress)
     with recorder.step("Reduce observations"):
         datasets = _reduce(config, inputs.observations, inputs.exclusion, parallel)
         limits = steps.fit_range(datasets, config)
@@ -139,12 +139,7 @@ def run(
         statistic = steps.counts_statistic(datasets)
         detected = bool(statistic.sqrt_ts >= config.detection_threshold)
         fitted, result = _fit(config, datasets, inputs.model, detected)
-    with recorder.step("Flux points"):
-        edges = steps.flux_edges(datasets, config, limits)
-        points = _flux_points(fitted, edges, config, parallel)
-        total = _flux_points(fitted, limits, config, parallel)
-    with recorder.step("Light curve"):
-        curve = _light_curve(config, inputs, datasets, limits, parallel)
+    products = _products(config, inputs, datasets, fitted, limits, result, recorder, parallel)
     findings = Findings(
         config=config,
         statistic=statistic,
@@ -154,10 +149,13 @@ def run(
         n_runs=len(datasets),
         result=result,
         model=inputs.model,
-        total=total,
-        points=points,
-        curve=curve,
+        n_bins=sum(int(dataset.mask.data.sum()) for dataset in fitted),
+        total=products.total,
+        limit=products.limit,
+        points=products.points,
+        curve=products.curve,
         left_out=sorted(inputs.left_out),
+        failed=products.failed,
     )
     status, statements, summary = summarise(findings)
     files = dl3.data_files(inputs.data_store, [int(name) for name in inputs.observations.ids])
@@ -169,12 +167,12 @@ def run(
         models=Models([inputs.model]),
         datasets=datasets,
         fit_result=result,
-        flux_points=points,
-        light_curve=curve,
+        flux_points=products.points,
+        light_curve=products.curve,
         tables={
             "observations": inputs.table,
             "selection": inputs.cuts,
-            "significance": datasets.info_table(cumulative=True),
+            "significance": steps.significance(datasets),
             "parameters": steps.parameter_table(inputs.model, inputs.reference),
             **({} if theta_squared is None else {"theta_squared": theta_squared}),
         },
@@ -184,11 +182,11 @@ def run(
     )
 
 
-def _read(config: Spectrum1DConfig) -> _Inputs:
+def _read(config: Spectrum1DConfig, progress: bool = False) -> _Inputs:
     data_store = dl3.open_dl3(config.data.path)
     ids, cuts = steps.select(data_store, config)
     kind = "point-like" if config.on_region.method == "rad_max" else "spectrum"
-    observations = dl3.read_observations(data_store, ids, required_irf=kind)
+    observations = dl3.read_observations(data_store, ids, required_irf=kind, progress=progress)
     return _Inputs(
         data_store=data_store,
         observations=observations,
@@ -235,8 +233,68 @@ def _fit(
     return fitted, dl5.fit(fitted)
 
 
+@dataclass
+class _Products:
+    """What is estimated with the fitted shape; None where that failed, with the reason."""
+
+    points: FluxPoints | None = None
+    total: FluxPoints | None = None
+    limit: u.Quantity | None = None
+    curve: FluxPoints | None = None
+    failed: list[str] = field(default_factory=list)
+
+
+def _products(
+    config: Spectrum1DConfig,
+    inputs: _Inputs,
+    datasets: Datasets,
+    fitted: Datasets,
+    limits: u.Quantity,
+    result: FitResult | None,
+    recorder: StepLog,
+    parallel: _Parallel,
+) -> _Products:
+    """Estimate fluxes with the fitted shape, unless there is none to trust."""
+    products = _Products()
+    if result is not None and not result.success:
+        return products
+    with recorder.step("Flux points"):
+        edges = steps.flux_edges(datasets, config, limits)
+        try:
+            products.points = _flux_points(fitted, edges, config, parallel)
+            products.total = _flux_points(fitted, limits, config, parallel)
+            products.limit = steps.flux_limit(
+                fitted,
+                config.target.name,
+                limits,
+                norm=float(products.total.norm.data.squeeze()),
+                n_sigma=config.flux_points.n_sigma_ul,
+            )
+        except ValueError as error:
+            # Gammapy 2.1 cannot do so for every model, BrokenPowerLawSpectralModel for one.
+            products.points = None
+            products.failed.append(_failure("flux points", error))
+    if config.light_curve is None:
+        return products
+    with recorder.step("Light curve"):
+        try:
+            products.curve = _light_curve(config, inputs, datasets, limits, parallel)
+        except ValueError as error:
+            products.failed.append(_failure("light curve", error))
+    return products
+
+
+def _failure(product: str, error: ValueError) -> str:
+    text = f"Gammapy could not estimate the {product} for this spectral model: {error}."
+    log.warning(text)
+    return text
+
+
 def _flux_points(
-    fitted: Datasets, edges: u.Quantity, config: Spectrum1DConfig, parallel: _Parallel
+    fitted: Datasets,
+    edges: u.Quantity,
+    config: Spectrum1DConfig,
+    parallel: _Parallel,
 ) -> FluxPoints:
     return dl5.flux_points(
         fitted,

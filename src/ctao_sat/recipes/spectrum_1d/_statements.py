@@ -31,10 +31,13 @@ class Findings:
     n_runs: int
     result: FitResult | None
     model: SkyModel
-    total: FluxPoints
-    points: FluxPoints
+    n_bins: int
+    total: FluxPoints | None
+    limit: u.Quantity | None
+    points: FluxPoints | None
     curve: FluxPoints | None
     left_out: list[str]
+    failed: list[str]
 
 
 def summarise(found: Findings) -> tuple[str, list[str], dict[str, Any]]:
@@ -44,10 +47,13 @@ def summarise(found: Findings) -> tuple[str, list[str], dict[str, Any]]:
     if found.detected and found.result is not None:
         summary["fit"] = _fit_numbers(found.result, found.model)
         statements.append(_fit_sentence(found.result, found))
-    summary["flux"] = _flux_numbers(found)
-    statements.append(_flux_sentence(found, summary["flux"]))
-    summary["flux_points"] = _point_numbers(found.points)
-    statements.append(_points_sentence(summary["flux_points"]))
+        statements += _doubts(found.result, found)
+    if found.total is not None and found.limit is not None:
+        summary["flux"] = _flux_numbers(found, found.total, found.limit)
+        statements.append(_flux_sentence(found, summary["flux"]))
+    if found.points is not None:
+        summary["flux_points"] = _point_numbers(found.points)
+        statements.append(_points_sentence(summary["flux_points"]))
     if found.curve is not None and found.config.light_curve is not None:
         summary["light_curve"] = _curve_numbers(found.curve)
         by = found.config.light_curve.by
@@ -57,6 +63,7 @@ def summarise(found: Findings) -> tuple[str, list[str], dict[str, Any]]:
         statements.append(
             f"Left out, because they have no off region: {', '.join(found.left_out)}."
         )
+    statements += found.failed
     status = _status(found)
     return status, statements, {"status": status, **summary}
 
@@ -89,7 +96,7 @@ def with_error(value: float, error: float, unit: str = "") -> str:
 def _status(found: Findings) -> str:
     if found.result is not None and not found.result.success:
         return "not converged"
-    if found.left_out:
+    if found.left_out or found.failed:
         return "partial"
     return "detection" if found.detected else "no detection"
 
@@ -152,6 +159,7 @@ def _fit_sentence(result: FitResult, found: Findings) -> str:
         return (
             f"The fit of a {kind} did NOT converge "
             f"({' '.join(str(result.message).split())}): do not use its numbers. "
+            "No flux is derived from it. "
             "Try other start values, a simpler model, or another energy range."
         )
     free = [_parameter_text(p) for p in found.model.spectral_model.parameters if not p.frozen]
@@ -160,23 +168,38 @@ def _fit_sentence(result: FitResult, found: Findings) -> str:
     return f"{text} (fixed: {', '.join(fixed)})." if fixed else f"{text}."
 
 
+def _doubts(result: FitResult, found: Findings) -> list[str]:
+    """Return what speaks against trusting a fit that converged."""
+    if not result.success:
+        return []
+    doubts = []
+    free = [p for p in found.model.spectral_model.parameters if not p.frozen]
+    if found.n_bins <= len(free):
+        doubts.append(
+            f"Do not trust the fit: {len(free)} free parameters meet {found.n_bins} bins of data. "
+            "Freeze some, or take finer bins or a wider energy range."
+        )
+    vague = [p.name for p in free if p.error > abs(p.value)]
+    if vague:
+        doubts.append(
+            f"The data hardly constrain {', '.join(vague)}: the error exceeds the value. "
+            "A simpler model may do."
+        )
+    return doubts
+
+
 def _parameter_text(parameter: Parameter) -> str:
     error = 0.0 if parameter.frozen else float(parameter.error)
     value = with_error(float(parameter.value), error, parameter.unit.to_string("fits"))
     return f"{parameter.name} = {value}"
 
 
-def _flux_numbers(found: Findings) -> dict[str, Any]:
-    total = found.total
-    limit = float(total.flux_ul.quantity.squeeze().to_value(_FLUX_UNIT))
-    method = "likelihood profile"
-    if not np.isfinite(limit):
-        limit, method = _limit_from_counts(found), "counts alone, the profile failed"
+def _flux_numbers(found: Findings, total: FluxPoints, limit: u.Quantity) -> dict[str, Any]:
     return {
         "value": float(total.flux.quantity.squeeze().to_value(_FLUX_UNIT)),
         "error": float(total.flux_err.quantity.squeeze().to_value(_FLUX_UNIT)),
-        "upper_limit": limit,
-        "upper_limit_method": method,
+        "upper_limit": float(limit.to_value(_FLUX_UNIT)),
+        "upper_limit_method": "likelihood profile, for a flux that is not negative",
         "n_sigma_ul": found.config.flux_points.n_sigma_ul,
         "unit": "cm-2 s-1",
         "energy_min_tev": float(total.energy_min.to_value("TeV")[0]),
@@ -184,23 +207,14 @@ def _flux_numbers(found: Findings) -> dict[str, Any]:
     }
 
 
-def _limit_from_counts(found: Findings) -> float:
-    """Return the flux limit from counts, with the response to the assumed spectrum."""
-    excess = float(found.statistic.compute_upper_limit(found.config.flux_points.n_sigma_ul))
-    reference = float(found.total.flux_ref.squeeze().to_value(_FLUX_UNIT))
-    norm = float(found.total.norm.data.squeeze())
-    predicted = float(np.nansum(found.total.npred_excess.data)) / norm if norm else np.nan
-    return excess / predicted * reference if predicted > 0 else np.nan
-
-
 def _flux_sentence(found: Findings, flux: dict[str, Any]) -> str:
     energies = f"from {flux['energy_min_tev']:.3g} to {flux['energy_max_tev']:.3g} TeV"
     if found.detected:
         return f"The flux {energies} is {with_error(flux['value'], flux['error'], flux['unit'])}."
-    return (
-        f"The upper limit ({flux['n_sigma_ul']:g} sigma) of the flux {energies} is "
-        f"{flux['upper_limit']:.3g} {flux['unit']}, for the configured spectral shape."
-    )
+    limit = f"The upper limit ({flux['n_sigma_ul']:g} sigma) of the flux {energies}"
+    if not np.isfinite(flux["upper_limit"]):
+        return f"{limit} could not be computed: too few events, on and off."
+    return f"{limit} is {flux['upper_limit']:.3g} {flux['unit']}, for the configured shape."
 
 
 def _point_numbers(points: FluxPoints) -> dict[str, int]:
@@ -214,7 +228,8 @@ def _point_numbers(points: FluxPoints) -> dict[str, int]:
 
 
 def _points_sentence(numbers: dict[str, int]) -> str:
-    text = f"{numbers['n']} flux points, {numbers['n_upper_limits']} of them upper limits"
+    noun = "flux point" if numbers["n"] == 1 else "flux points"
+    text = f"{numbers['n']} {noun}, {numbers['n_upper_limits']} of them upper limits"
     failed = numbers["n_failed"]
     return f"{text}; {failed} could not be estimated." if failed else f"{text}."
 

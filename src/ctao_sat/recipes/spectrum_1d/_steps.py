@@ -14,9 +14,10 @@ from gammapy.datasets import Datasets, SpectrumDatasetOnOff
 from gammapy.estimators import FluxPoints
 from gammapy.makers import SafeMaskMaker
 from gammapy.maps import MapAxis, RegionGeom, WcsNDMap
-from gammapy.modeling.models import SkyModel
+from gammapy.modeling.models import ScaleSpectralModel, SkyModel
 from gammapy.stats import WStatCountsStatistic
 from regions import CircleSkyRegion, PointSkyRegion
+from scipy.optimize import brentq
 
 from ctao_sat._gammapy import ThetaSquaredTable
 from ctao_sat.config import expand_path, read_models
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _THETA_SQUARED_BIN = 0.005 * u.deg**2
 _N_THETA_SQUARED_BINS = 40
+_FLUX_UNIT = u.Unit("cm-2 s-1")
 _MIN_THETA_SQUARED_BINS = 4
 # Off regions lie in the field of view of pointings that are up to a few degrees away.
 _CATALOG_RADIUS = 4 * u.deg
@@ -125,6 +127,8 @@ def observation_table(observations: Observations, target: SkyCoord) -> Table:
         "offset": "deg",
     }.items():
         table[name].unit = unit
+    for name, digits in {"livetime": 2, "ra_pnt": 4, "dec_pnt": 4, "offset": 3}.items():
+        table[name].info.format = f".{digits}f"
     return table
 
 
@@ -240,6 +244,13 @@ def read_reference(config: Spectrum1DConfig) -> SkyModel | None:
     )
 
 
+def significance(datasets: Datasets) -> Table:
+    """Return counts and significance run after run, in the safe range of each."""
+    # Gammapy divides by the off events also where there are none.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return datasets.info_table(cumulative=True)
+
+
 def flux_edges(datasets: Datasets, config: Spectrum1DConfig, limits: u.Quantity) -> u.Quantity:
     """Return the edges of the flux points: as configured, or five a decade in the fit range."""
     wanted = config.flux_points.energy
@@ -250,6 +261,53 @@ def flux_edges(datasets: Datasets, config: Spectrum1DConfig, limits: u.Quantity)
     step = max(1, round(config.reduction.energy.per_decade / 5))
     # The last bin may be narrower: no data of the fit are left out.
     return np.append(inside[:-1:step], inside[-1])
+
+
+def flux_limit(
+    datasets: Datasets, source: str, limits: u.Quantity, *, norm: float, n_sigma: float
+) -> u.Quantity:
+    """Return the upper limit of an integral flux that is not negative.
+
+    The limit is where the fit statistic has grown by ``n_sigma**2`` from its lowest value among
+    fluxes that are not negative: after a downward fluctuation, from zero flux.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        With models. They are not changed.
+    source : str
+        Name of the model.
+    limits : Quantity[energy], shape (2,)
+        Energies of the integral.
+    norm : float
+        Best factor on the model's flux.
+    n_sigma : float
+        Number of standard deviations.
+
+    Returns
+    -------
+    flux : Quantity[photon flux]
+        NaN if no factor up to 1e12 reaches the limit.
+    """
+    scaled = Datasets([dataset.copy(name=dataset.name) for dataset in datasets])
+    spectrum = datasets.models[source].spectral_model
+    scale = ScaleSpectralModel(model=spectrum)
+    scaled.models = [SkyModel(scale, name=source)]
+
+    def growth(factor: float) -> float:
+        scale.norm.value = factor
+        return scaled.stat_sum() - lowest
+
+    lowest = 0.0
+    best = max(norm, 0.0)
+    lowest = growth(best)
+    high = max(best, 1e-3)
+    while growth(high) < n_sigma**2:
+        high *= 2
+        if high > 1e12:
+            return np.nan * _FLUX_UNIT
+    factor = brentq(lambda value: growth(value) - n_sigma**2, best, high)
+    return factor * spectrum.integral(*limits).to(_FLUX_UNIT)
 
 
 def parameter_table(model: SkyModel, reference: SkyModel | None) -> Table:
