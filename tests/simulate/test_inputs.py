@@ -174,3 +174,15 @@ def test_output_that_cannot_be_made(tmp_path):
 def test_pointing_below_the_horizon_is_reported(tmp_path, caplog):
     run(tmp_path / "dl3", pointings=SkyCoord(83.63, 80, unit="deg"))
     assert "below the horizon" in caplog.text
+
+
+def test_negative_flux_is_refused(tmp_path):
+    spectrum = PowerLawSpectralModel(amplitude="-1e-11 cm-2 s-1 TeV-1")
+    model = SkyModel(spectrum, PointSpatialModel(lon_0="83.63 deg", lat_0="22.01 deg"), name="x")
+    with pytest.raises(ConfigError, match="negative flux"):
+        run(tmp_path / "dl3", models=model)
+
+
+def test_spectral_model_alone_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="PowerLawSpectralModel"):
+        run(tmp_path / "dl3", models=PowerLawSpectralModel())

@@ -78,6 +78,16 @@ def test_provenance_names_inputs_with_checksums(folder, demo_dl3):
     assert all(step["seconds"] >= 0 for step in record["steps"])
 
 
+def test_provenance_names_the_reference_model(demo_config, demo_dl3):
+    config = recipes.read_config(demo_config)
+    models = demo_dl3 / "models.yaml"
+    run = recipes.run(
+        config.model_copy(update={"reference_model": str(models), "light_curve": None})
+    )
+    files = {entry["path"]: entry["sha256"] for entry in run.provenance["inputs"]}
+    assert files[str(models)] == result.sha256(models)
+
+
 def test_config_in_the_folder_runs_again(folder, demo_run):
     again = recipes.read_config(folder / "config.yaml")
     assert again.model_dump(mode="json") == demo_run.config.model_dump(mode="json")

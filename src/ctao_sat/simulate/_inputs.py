@@ -1,6 +1,6 @@
 """Check the arguments of a simulation, and turn them into runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -17,6 +17,8 @@ from ctao_sat.simulate._files import MJD_REFERENCE
 from ctao_sat.simulate._times import Windows
 
 __all__ = ["Run", "check_energy_range", "check_models", "check_schedule"]
+
+_PROBES = [0.1, 1, 10] * u.TeV
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def check_models(models: Models | Sequence[SkyModel] | SkyModel | None) -> Model
     """
     if models is None:
         return Models()
-    items = [models] if isinstance(models, SkyModel) else list(models)
+    items = list(models) if isinstance(models, Iterable) else [models]
     for item in items:
         if not isinstance(item, SkyModel):
             raise ConfigError(
@@ -64,6 +66,13 @@ def check_models(models: Models | Sequence[SkyModel] | SkyModel | None) -> Model
             raise ConfigError(
                 f"The model '{item.name}' is not to be multiplied with the exposure.",
                 remedy="Set its apply_irf['exposure'] to True, and give it a flux.",
+            )
+        with np.errstate(all="ignore"):
+            flux = item.spectral_model(_PROBES).value
+        if np.any(flux < 0):
+            raise ConfigError(
+                f"The model '{item.name}' has a negative flux.",
+                remedy="Give it an amplitude above zero.",
             )
     names = [item.name for item in items]
     twins = sorted({name for name in names if names.count(name) > 1})

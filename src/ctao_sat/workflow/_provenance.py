@@ -83,6 +83,8 @@ def event_headers(paths: Iterable[Path]) -> list[dict[str, Any]]:
     """
     headers: list[dict[str, Any]] = []
     for path in paths:
+        if not any(suffix.startswith(".fit") for suffix in path.suffixes):
+            continue
         with fits.open(path, memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.header.get("HDUCLAS1") == "EVENTS" or hdu.name == "EVENTS":

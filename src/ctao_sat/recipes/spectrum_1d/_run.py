@@ -14,6 +14,7 @@ from gammapy.modeling import FitResult
 from gammapy.modeling.models import Models, SkyModel
 
 from ctao_sat import dl3, dl4, dl5
+from ctao_sat.config import expand_path
 from ctao_sat.errors import DataError
 from ctao_sat.recipes.spectrum_1d import _steps as steps
 from ctao_sat.recipes.spectrum_1d._config import Spectrum1DConfig
@@ -157,8 +158,30 @@ def run(
         left_out=sorted(inputs.left_out),
         failed=products.failed,
     )
+    tables = {
+        "observations": inputs.table,
+        "selection": inputs.cuts,
+        "significance": steps.significance(datasets),
+        "parameters": steps.parameter_table(inputs.model, inputs.reference),
+    }
+    if theta_squared is not None:
+        tables["theta_squared"] = theta_squared
+    return _assemble(findings, inputs, datasets, tables, recorder)
+
+
+def _assemble(
+    findings: Findings,
+    inputs: _Inputs,
+    datasets: Datasets,
+    tables: dict[str, Table],
+    recorder: StepLog,
+) -> Run:
+    """Put findings and products together, with the record of what they were made from."""
+    config = findings.config
     status, statements, summary = summarise(findings)
     files = dl3.data_files(inputs.data_store, [int(name) for name in inputs.observations.ids])
+    others = (config.reference_model, config.background.exclusion.file)
+    files += [expand_path(path) for path in others if path is not None]
     return Run(
         config=config,
         status=status,
@@ -166,16 +189,10 @@ def run(
         summary=summary,
         models=Models([inputs.model]),
         datasets=datasets,
-        fit_result=result,
-        flux_points=products.points,
-        light_curve=products.curve,
-        tables={
-            "observations": inputs.table,
-            "selection": inputs.cuts,
-            "significance": steps.significance(datasets),
-            "parameters": steps.parameter_table(inputs.model, inputs.reference),
-            **({} if theta_squared is None else {"theta_squared": theta_squared}),
-        },
+        fit_result=findings.result,
+        flux_points=findings.points,
+        light_curve=findings.curve,
+        tables=tables,
         provenance=provenance(config, files, recorder),
         reference=inputs.reference,
         exclusion=inputs.exclusion,
