@@ -1,6 +1,7 @@
 """Fixtures and rules shared by all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def _offline():
 
     with iers.conf.set_temp("auto_download", False):
         yield
+
+
+@pytest.fixture
+def interruptible():
+    """Let processes started meanwhile take SIGINT; a shell's background job passes it on ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

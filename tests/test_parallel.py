@@ -250,6 +250,7 @@ def test_a_serial_run_raises_interrupts():
         pmap(interrupt, [1])
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_workers_at_once(tmp_path):
     script = tmp_path / "long.py"
     script.write_text(

@@ -321,6 +321,7 @@ def start(*arguments, **options):
     )
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c(work, jobs):
     arguments = ("simulate", "--target", "1 deg, 2 deg", "--livetime", "50 h", "--n-runs", "8")
