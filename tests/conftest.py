@@ -33,7 +33,7 @@ def _offline():
 
 @pytest.fixture
 def interruptible():
-    """Let processes started meanwhile take SIGINT; a shell's background job passes it on ignored."""
+    """Let processes started meanwhile take SIGINT; a background job may inherit it ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
