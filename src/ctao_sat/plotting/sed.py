@@ -59,9 +59,7 @@ def plot_sed(
 
     Examples
     --------
-    >>> from typing import TypeAlias
-
-    import astropy.units as u
+    >>> import astropy.units as u
     >>> from astropy.table import Table
     >>> from gammapy.estimators import FluxPoints
     >>> from gammapy.modeling.models import PowerLawSpectralModel

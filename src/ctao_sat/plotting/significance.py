@@ -35,9 +35,7 @@ def plot_significance(info_table: Table, *, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
-    >>> from typing import Any
-
-    import astropy.units as u
+    >>> import astropy.units as u
     >>> from astropy.table import Table
     >>> from ctao_sat.plotting import plot_significance
     >>> table = Table({"livetime": [1, 2] * u.h, "sqrt_ts": [3.0, 4.2], "excess": [20.0, 41.0]})
