@@ -12,14 +12,47 @@ name                            why it is here
                                 is deprecated
 `compound_region_to_regions`    of ``gammapy.utils``, which promises no stability
 `source_names`                  the columns with the names of a source are private to a catalogue
+`current_evaluator`             whether an evaluator of a dataset is up to date is private to it
+`new_evaluator`                 ``MapEvaluator.update`` is what a dataset calls itself; the PSF kernel
+                                of a dataset with one spatial bin is private to it
+`with_evaluators`,              a dataset keeps its evaluators in a private attribute
+`fresh_copy`
+`penalties`                     ``Datasets`` keeps them, and the covariance, in private attributes
+`set_covariance`                (as `penalties`)
+`unique_models`                 ``Datasets.models`` gathers covariances, at some cost
+`penalty_precision`             the inverse of a penalty's covariance is private
+`plain_stat_sum`                renamed in Gammapy's development branch
 ==============================  =================================================================
 """
 
+import copy
+from collections.abc import Mapping
+
+import numpy as np
 from gammapy.catalog import SourceCatalog
+from gammapy.datasets import Dataset, Datasets, MapDataset
+from gammapy.datasets import evaluator as _evaluator
+from gammapy.datasets import map as _map
+from gammapy.datasets.evaluator import MapEvaluator
 from gammapy.makers.utils import ThetaSquaredTable
+from gammapy.modeling import Covariance, Parameters
+from gammapy.modeling.models import SkyModel, TemplateNPredModel
 from gammapy.utils.regions import compound_region_to_regions
 
-__all__ = ["ThetaSquaredTable", "compound_region_to_regions", "source_names"]
+__all__ = [
+    "ThetaSquaredTable",
+    "compound_region_to_regions",
+    "current_evaluator",
+    "fresh_copy",
+    "new_evaluator",
+    "penalties",
+    "penalty_precision",
+    "plain_stat_sum",
+    "set_covariance",
+    "source_names",
+    "unique_models",
+    "with_evaluators",
+]
 
 
 def source_names(catalog: SourceCatalog, row: int) -> list[str]:
@@ -41,3 +74,205 @@ def source_names(catalog: SourceCatalog, row: int) -> list[str]:
     for column in catalog._source_name_alias:
         names.extend(str(catalog.table[column][row]).split(","))
     return [name.strip() for name in names if name.strip()]
+
+
+def current_evaluator(dataset: MapDataset, model: SkyModel) -> MapEvaluator | None:
+    """Return the evaluator of a dataset if it holds for the model as it is now.
+
+    Parameters
+    ----------
+    dataset : `~gammapy.datasets.MapDataset`
+        With models.
+    model : `~gammapy.modeling.models.SkyModel`
+        One of them, with a spatial model.
+
+    Returns
+    -------
+    evaluator : `~gammapy.datasets.evaluator.MapEvaluator` or None
+        None if Gammapy has not evaluated the model yet, or has done so with another shape or
+        position, or with another exposure.
+    """
+    evaluator = dataset.evaluators.get(model.name)
+    if evaluator is None or evaluator.model is not model or evaluator.exposure is None:
+        return None
+    if not np.may_share_memory(evaluator.exposure.data, dataset.exposure.data):
+        return None
+    values = evaluator._cached_parameter_values_spatial
+    if values is None or not np.array_equal(values, model.spatial_model.parameters.value):
+        return None
+    if evaluator.position is not None:
+        then, (lon, lat) = evaluator.position.data, model.position_lonlat
+        if abs(then.lat.rad - lat) > 1e-12 or abs(np.sin((then.lon.rad - lon) / 2)) > 1e-12:
+            return None
+    return evaluator
+
+
+def new_evaluator(dataset: MapDataset, model: SkyModel, psf, edisp) -> MapEvaluator:
+    """Return an evaluator of a model at its position, made as the dataset makes it.
+
+    Parameters
+    ----------
+    dataset : `~gammapy.datasets.MapDataset`
+        The dataset; it is not changed.
+    model : `~gammapy.modeling.models.SkyModel`
+        A model.
+    psf, edisp : object or None
+        The dataset's own, or what extracts kernels from them by the same methods.
+
+    Returns
+    -------
+    evaluator : `~gammapy.datasets.evaluator.MapEvaluator`
+        Up to date.
+    """
+    evaluator = MapEvaluator(
+        model=model,
+        psf=_single_psf_kernel(dataset, psf),
+        evaluation_mode=_map.EVALUATION_MODE,
+        gti=dataset.gti,
+    )
+    if not isinstance(model, TemplateNPredModel):
+        evaluator.update(dataset.exposure, psf, edisp, dataset._geom, dataset.mask_image)
+    return evaluator
+
+
+def _single_psf_kernel(dataset: MapDataset, psf):
+    if psf is None or not psf.has_single_spatial_bin:
+        return None
+    reference = dataset.exposure if psf.energy_name == "energy_true" else dataset.counts
+    if reference is None or reference.geom.is_region:
+        return None
+    return psf.get_psf_kernel(
+        position=reference.geom.center_skydir,
+        geom=reference.geom,
+        containment=_evaluator.PSF_CONTAINMENT,
+        max_radius=_evaluator.PSF_MAX_RADIUS,
+    )
+
+
+def with_evaluators(dataset: MapDataset, evaluators: Mapping[str, MapEvaluator]) -> MapDataset:
+    """Return a shallow copy of a dataset that evaluates its models with given evaluators.
+
+    Parameters
+    ----------
+    dataset : `~gammapy.datasets.MapDataset`
+        It is not changed; the copy shares its data.
+    evaluators : mapping of str to `~gammapy.datasets.evaluator.MapEvaluator`
+        By name of the model.
+
+    Returns
+    -------
+    dataset : `~gammapy.datasets.MapDataset`
+        Of the same name, models and data.
+    """
+    other = copy.copy(dataset)
+    other._evaluators = dict(evaluators)
+    # The cache of the background would be shared, and written to.
+    other._background_cached = None
+    other._background_parameters_cached = None
+    return other
+
+
+def unique_models(datasets: Datasets) -> list:
+    """Return the models of datasets, each once, in Gammapy's order.
+
+    ``Datasets.models`` gathers their covariance, too, which costs more than a fit.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        The datasets.
+
+    Returns
+    -------
+    models : list of `~gammapy.modeling.models.ModelBase`
+        Empty if there are none.
+    """
+    models = {id(model): model for dataset in datasets for model in dataset.models or []}
+    return list(models.values())
+
+
+def penalties(datasets: Datasets) -> list:
+    """Return the penalty terms of the statistic of datasets.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        The datasets.
+
+    Returns
+    -------
+    penalties : list of `~gammapy.stats.fit_statistics.FitStatisticPenalty`
+        Empty if there are none.
+    """
+    return list(datasets._penalties or [])
+
+
+def penalty_precision(penalty) -> np.ndarray:
+    """Return the inverse covariance matrix of a Gaussian penalty.
+
+    Parameters
+    ----------
+    penalty : `~gammapy.stats.GaussianPriorPenalty`
+        The penalty.
+
+    Returns
+    -------
+    precision : array, shape (n_parameters, n_parameters)
+        Inverse of its covariance.
+    """
+    return np.asarray(penalty._inverse_covariance)
+
+
+def set_covariance(datasets: Datasets, parameters: Parameters, matrix: np.ndarray) -> None:
+    """Set the covariance that datasets keep for their models.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        Changed, as a fit does.
+    parameters : `~gammapy.modeling.Parameters`
+        Of all models of the datasets.
+    matrix : array, shape (n_parameters, n_parameters)
+        Covariance of their values.
+    """
+    datasets._covariance = Covariance(parameters, matrix)
+
+
+def plain_stat_sum(dataset: Dataset) -> float:
+    """Return the fit statistic of one dataset, without priors.
+
+    Parameters
+    ----------
+    dataset : `~gammapy.datasets.Dataset`
+        With models.
+
+    Returns
+    -------
+    stat : float
+        -2 log L.
+    """
+    return float(dataset._stat_sum_likelihood())
+
+
+def fresh_copy(datasets: Datasets) -> Datasets:
+    """Return shallow copies of datasets that have not evaluated their models yet.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        With models. They are not changed; the copies share their data and models.
+
+    Returns
+    -------
+    datasets : `~gammapy.datasets.Datasets`
+        With the same statistic, and new evaluators.
+    """
+    copies = []
+    for dataset in datasets:
+        other = with_evaluators(dataset, {}) if isinstance(dataset, MapDataset) else dataset
+        if other is not dataset:
+            other.models = dataset.models
+        copies.append(other)
+    fresh = Datasets(copies)
+    fresh._penalties = datasets._penalties
+    return fresh

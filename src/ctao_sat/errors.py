@@ -17,6 +17,7 @@ __all__ = [
     "MissingColumnError",
     "MissingDataError",
     "MissingHDUError",
+    "NotCompilable",
     "OutputError",
     "ParallelError",
     "SelectionError",
@@ -109,6 +110,15 @@ class ConvergenceError(CtaoSatError):
     """A fit that did not converge."""
 
     exit_code = 4
+
+
+class NotCompilable(CtaoSatError):
+    """Datasets or models that a compiled likelihood cannot hold.
+
+    The message names them and the reason; Gammapy's own evaluation takes them.
+    """
+
+    exit_code = 2
 
 
 class OutputError(CtaoSatError):

@@ -240,7 +240,8 @@ from gammapy.stats import (
     wstat,
 )
 
-from ctao_sat.dl5._estimate import fit, flux_points, light_curve
+from ctao_sat.dl5._estimate import flux_points, light_curve
+from ctao_sat.dl5._fit import fit
 
 # fmt: off
 __all__ = ["fit", "flux_points", "light_curve"]

@@ -1,6 +1,5 @@
-"""Fit models and estimate flux points and light curves with Gammapy's Fit and estimators."""
+"""Estimate flux points and light curves with Gammapy's estimators."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,14 +11,11 @@ from gammapy.data import GTI
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints, FluxPointsEstimator, LightCurveEstimator
 from gammapy.maps import TimeMapAxis
-from gammapy.modeling import Fit, FitResult
 
 from ctao_sat.errors import ConfigError, DataError, SourceNotFoundError, did_you_mean
 from ctao_sat.parallel import pmap
 
-__all__ = ["fit", "flux_points", "light_curve"]
-
-log = logging.getLogger(__name__)
+__all__ = ["flux_points", "light_curve"]
 
 
 @dataclass(frozen=True)
@@ -33,52 +29,6 @@ class _TimeBin:
     datasets: Datasets
     names: list[str]
     estimator: LightCurveEstimator
-
-
-def fit(datasets: Datasets, *, method: str = "minuit") -> FitResult:
-    """Fit the free parameters of the models to the datasets.
-
-    Parameters
-    ----------
-    datasets : `~gammapy.datasets.Datasets`
-        With models. Their parameters and covariance are set to the result, as Gammapy does.
-    method : {"minuit", "scipy", "sherpa"}
-        Gammapy's optimiser backend. Errors come from Minuit.
-
-    Returns
-    -------
-    result : `~gammapy.modeling.FitResult`
-        See its ``success`` and ``message``: a fit that did not converge is no error here.
-
-    Raises
-    ------
-    ConfigError
-        If there is no model, or no free parameter.
-    DataError
-        If no bin is left to fit.
-    """
-    # Gammapy keeps the covariance on this object: a copy would take it away.
-    if not isinstance(datasets, Datasets):
-        datasets = Datasets(datasets)
-    if not datasets.models:
-        raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")
-    if len(datasets.models.parameters.free_parameters) == 0:
-        raise ConfigError("No parameter is free.", remedy="Thaw one: `frozen: false`.")
-    if not any(_has_bins(dataset) for dataset in datasets):
-        raise DataError(
-            "No energy bin is left to fit: all are outside the safe or the fit range.",
-            remedy="Widen `fit.energy_min` and `fit.energy_max`, or loosen the safe mask.",
-        )
-    with _exploring():
-        result = Fit(backend=method).run(datasets)
-    if not result.success:
-        log.warning("The fit did not converge: %s", " ".join(str(result.message).split()))
-    return result
-
-
-def _has_bins(dataset) -> bool:
-    mask = getattr(dataset, "mask", None)
-    return mask is None or bool(np.any(mask.data))
 
 
 def flux_points(

@@ -1,0 +1,1 @@
+"""Compiled numerics: functions of numbers and arrays, without Gammapy or astropy."""

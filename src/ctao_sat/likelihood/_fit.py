@@ -1,0 +1,165 @@
+"""Fit with a compiled likelihood; the result is Gammapy's."""
+
+import logging
+
+import numpy as np
+from astropy.table import Table
+from gammapy.datasets import Datasets
+from gammapy.modeling import Covariance, CovarianceResult, Fit, FitResult, OptimizeResult
+
+from ctao_sat._gammapy import set_covariance
+from ctao_sat.errors import NotCompilable
+from ctao_sat.likelihood._compiled import CompiledLikelihood
+from ctao_sat.likelihood._guard import compare, perturbed
+from ctao_sat.likelihood._kernels import KernelCache
+from ctao_sat.likelihood._optimize import Optimum, optimize
+from ctao_sat.likelihood._report import Report
+
+__all__ = ["CompiledFitResult", "fit_compiled"]
+
+log = logging.getLogger(__name__)
+
+
+class CompiledFitResult(FitResult):
+    """Gammapy's result, with what was compiled and what was not.
+
+    Attributes
+    ----------
+    report : `Report`
+        Fallbacks with their reasons, and what the guard found.
+    """
+
+    def __init__(self, *, report: Report, **kwargs):
+        super().__init__(**kwargs)
+        self.report = report
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.report}\n"
+
+
+def fit_compiled(
+    datasets: Datasets,
+    *,
+    complete: bool = False,
+    errors: str = "hesse",
+    guard: bool = True,
+    kernels: KernelCache | None = None,
+) -> CompiledFitResult:
+    """Fit the free parameters of datasets.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        With models; their parameters and covariance are set to the result.
+    complete : bool
+        Whether to refuse what cannot be compiled as a whole.
+    errors : {"hesse", "migrad"}
+        See `optimize`.
+    guard : bool
+        Compare with Gammapy at the start, near it and at the optimum; where they differ, warn and
+        let Gammapy fit.
+    kernels : `KernelCache`, optional
+        Kernels extracted before.
+
+    Returns
+    -------
+    result : `CompiledFitResult`
+        Gammapy's, with a report.
+
+    Raises
+    ------
+    NotCompilable
+        If ``complete`` and something falls back.
+    """
+    datasets.parameters.autoscale()
+    likelihood = CompiledLikelihood(datasets, kernels, watch=False)
+    report = likelihood.report
+    if complete and not report.is_complete:
+        raise NotCompilable(
+            f"Not compilable: {report.reasons()}.", remedy="Take compiled='auto' or False."
+        )
+    for fallback in report.fallbacks:
+        log.warning("Gammapy evaluates %s.", fallback)
+    if not report.compiled:
+        return _by_gammapy(datasets, report)
+    start = np.array([parameter.factor for parameter in likelihood.parameters])
+    notes: list[str] = []
+    if guard and not (_check(likelihood, "start", notes) and _check_near(likelihood, notes)):
+        return _refused(likelihood, start, notes)
+    optimum = optimize(likelihood, errors=errors)
+    _set_factors(likelihood, optimum.x)
+    if guard and not _check(likelihood, "optimum", notes):
+        return _refused(likelihood, start, notes)
+    report.guard = notes if guard else ["off"]
+    return _result(likelihood, optimum)
+
+
+def _check(likelihood: CompiledLikelihood, where: str, notes: list[str]) -> bool:
+    agrees, note = compare(likelihood, where)
+    notes.append(note)
+    return agrees
+
+
+def _check_near(likelihood: CompiledLikelihood, notes: list[str]) -> bool:
+    before = [(parameter.factor, parameter.value) for parameter in likelihood.parameters]
+    _set_factors(likelihood, perturbed(likelihood))
+    try:
+        return _check(likelihood, "near the start", notes)
+    finally:
+        for parameter, (factor, value) in zip(likelihood.parameters, before, strict=True):
+            parameter.factor = factor
+            if parameter.value != value:
+                parameter.value = value
+
+
+def _set_factors(likelihood: CompiledLikelihood, x: np.ndarray) -> None:
+    for parameter, factor in zip(likelihood.parameters, x, strict=True):
+        parameter.factor = factor
+
+
+def _refused(likelihood: CompiledLikelihood, start: np.ndarray, notes: list[str]):
+    """Let Gammapy fit, from the same start."""
+    log.warning("The compiled likelihood differs from Gammapy, which fits instead: %s.", notes[-1])
+    _set_factors(likelihood, start)
+    likelihood.report.guard = [*notes, "Gammapy has fitted instead"]
+    return _by_gammapy(likelihood.datasets, likelihood.report)
+
+
+def _by_gammapy(datasets: Datasets, report: Report) -> CompiledFitResult:
+    with np.errstate(all="ignore"):
+        result = Fit().run(datasets)
+    return CompiledFitResult(
+        report=report,
+        optimize_result=result.optimize_result,
+        covariance_result=result.covariance_result,
+    )
+
+
+def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResult:
+    datasets = likelihood.datasets
+    models = datasets.models
+    models.parameters.check_limits()
+    covariance = Covariance.from_factor_matrix(models.parameters, optimum.covariance)
+    models.covariance = covariance
+    set_covariance(datasets, models.parameters, covariance.data)
+    return CompiledFitResult(
+        report=likelihood.report,
+        optimize_result=OptimizeResult(
+            models=models.copy(),
+            total_stat=optimum.stat,
+            backend="ctao_sat",
+            method="migrad",
+            trace=Table(),
+            minuit=optimum.minuit,
+            success=optimum.success,
+            nfev=optimum.n_calls,
+            message=optimum.message,
+        ),
+        covariance_result=CovarianceResult(
+            backend="ctao_sat",
+            method=optimum.errors,
+            success=optimum.covariance_success,
+            message=optimum.covariance_message,
+            matrix=covariance.data,
+        ),
+    )

@@ -1,0 +1,68 @@
+"""Compare a compiled likelihood with Gammapy where it matters."""
+
+import numpy as np
+from gammapy.datasets import Datasets
+
+from ctao_sat._gammapy import fresh_copy
+from ctao_sat.likelihood._compiled import CompiledLikelihood
+
+__all__ = ["compare", "perturbed"]
+
+_RELATIVE = 1e-9
+_ABSOLUTE = 1e-6
+
+
+def perturbed(likelihood: CompiledLikelihood) -> np.ndarray:
+    """Return factors a few per cent off the present ones, within limits, shape (n_free,)."""
+    out = []
+    for i, parameter in enumerate(likelihood.parameters):
+        step = 0.03 * max(abs(parameter.factor), 0.1)
+        if parameter.error > 0:
+            step = min(step, 0.3 * parameter.error / abs(parameter.scale))
+        x = parameter.factor + (step if i % 2 == 0 else -step)
+        low, high = parameter.factor_min, parameter.factor_max
+        out.append(min(max(x, -np.inf if np.isnan(low) else low), np.inf if np.isnan(high) else high))
+    return np.array(out)
+
+
+def compare(likelihood: CompiledLikelihood, where: str) -> tuple[bool, str]:
+    """Compare with Gammapy at the present parameters.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        The likelihood.
+    where : str
+        Name of the point, for the report.
+
+    Returns
+    -------
+    agrees : bool
+        Within 1e-9 of the statistic.
+    note : str
+        What was found.
+    """
+    ours = likelihood.stat_sum()
+    with np.errstate(all="ignore"):
+        gammapy = float(likelihood.datasets.stat_sum())
+    if _agree(ours, gammapy):
+        return True, f"{where}: {ours:.6f}, Gammapy {gammapy - ours:+.1e}"
+    # Gammapy keeps kernels and cutouts from where a source was when it was first evaluated.
+    with np.errstate(all="ignore"):
+        fresh = float(_fresh(likelihood.datasets).stat_sum())
+    if _agree(ours, fresh):
+        return True, (
+            f"{where}: {ours:.6f}, Gammapy {fresh - ours:+.1e}; the datasets hold cutouts from an "
+            f"earlier shape, with which Gammapy's statistic is {gammapy:.6f}"
+        )
+    return False, f"{where}: {ours:.9g}, but Gammapy has {gammapy:.9g}"
+
+
+def _fresh(datasets: Datasets) -> Datasets:
+    return fresh_copy(datasets)
+
+
+def _agree(a: float, b: float) -> bool:
+    if not (np.isfinite(a) and np.isfinite(b)):
+        return a == b or (np.isnan(a) and np.isnan(b))
+    return abs(a - b) <= _ABSOLUTE + _RELATIVE * abs(b)

@@ -1,0 +1,192 @@
+"""What turns the spectrum of one model into predicted counts of one dataset."""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from gammapy.datasets import MapDataset
+from gammapy.irf import EDispKernel
+from gammapy.modeling.models import SkyModel, TemplateNPredModel, TemporalModel
+
+from ctao_sat._gammapy import current_evaluator, new_evaluator
+from ctao_sat.errors import NotCompilable
+from ctao_sat.likelihood._kernels import KernelCache
+from ctao_sat.likelihood._spectra import SpectrumRequest
+
+__all__ = ["Response", "build_response", "free_shape_parameters"]
+
+
+@dataclass(frozen=True)
+class Response:
+    """The predicted counts of a model: ``sum_k f_k images[k] edisp[k, E]``.
+
+    Attributes
+    ----------
+    name : str
+        Of the model.
+    request : `SpectrumRequest`
+        The spectrum that gives f, shape (n_k,).
+    images : array, shape (n_k, n_y, n_x)
+        Exposure times the fixed shape, convolved with the PSF.
+    edisp : array, shape (n_k, n_energy)
+        Energy dispersion.
+    unit : `~astropy.units.Unit`
+        Of the images; counts are their product with the spectrum.
+    corner : tuple of int
+        Of the images in the maps of the dataset, (y, x).
+    """
+
+    name: str
+    request: SpectrumRequest
+    images: np.ndarray
+    edisp: np.ndarray
+    unit: u.UnitBase
+    corner: tuple[int, int]
+
+
+def free_shape_parameters(model) -> list[str]:
+    """Return the names of the free parameters of a model that are not those of its spectrum."""
+    shape = getattr(model, "spatial_model", None)
+    return [] if shape is None else shape.parameters.free_parameters.names
+
+
+def build_response(dataset: MapDataset, model, kernels: KernelCache) -> Response | None:
+    """Return the response of a dataset to a model.
+
+    Parameters
+    ----------
+    dataset : `~gammapy.datasets.MapDataset`
+        Of any kind with counts.
+    model : `~gammapy.modeling.models.SkyModel` or `~gammapy.modeling.models.TemplateNPredModel`
+        With a fixed shape.
+    kernels : `KernelCache`
+        Where PSF and energy dispersion are extracted.
+
+    Returns
+    -------
+    response : `Response` or None
+        None if the model does not contribute to the dataset.
+
+    Raises
+    ------
+    NotCompilable
+        If the shape is free or the IRFs are of an unknown kind.
+    """
+    free = free_shape_parameters(model)
+    if free:
+        raise NotCompilable(f"free shape ({', '.join(free)})")
+    if type(model) is TemplateNPredModel:
+        return _template_response(dataset, model)
+    if type(model) is not SkyModel:
+        raise NotCompilable(f"unknown kind of model: {type(model).__name__}")
+    if dataset.exposure is None:
+        raise NotCompilable("the dataset has no exposure")
+    if model.spatial_model is None:
+        return _spectral_response(dataset, model, kernels)
+    return _spatial_response(dataset, model, kernels)
+
+
+def _template_response(dataset: MapDataset, model: TemplateNPredModel) -> Response:
+    axis = model.map.geom.axes["energy"]
+    data = np.asarray(model.map.data, dtype=float)
+    if model.spatial_model is not None:
+        data = data * model.spatial_model.evaluate_geom(model.map.geom).value
+    if axis.nbin != dataset.counts.geom.axes["energy"].nbin:
+        raise NotCompilable("the template has other energy bins than the dataset")
+    data, corner = _place(dataset, model.map.geom, data)
+    return Response(
+        name=model.name,
+        request=SpectrumRequest(model.spectral_model, _in_tev(axis.center), integrate=False),
+        images=np.where(np.isfinite(data), data, 0.0),
+        edisp=np.eye(axis.nbin),
+        unit=u.dimensionless_unscaled,
+        corner=corner,
+    )
+
+
+def _spectral_response(dataset: MapDataset, model: SkyModel, kernels: KernelCache) -> Response:
+    exposure = dataset.exposure
+    irf = kernels.edisp(dataset.edisp) if model.apply_irf["edisp"] else None
+    edisp = None
+    if irf is not None:
+        edisp = irf.get_edisp_kernel(position=None, energy_axis=dataset.counts.geom.axes["energy"])
+    images, unit = np.asarray(exposure.data, dtype=float), exposure.unit
+    if not model.apply_irf["exposure"]:
+        images, unit = np.ones(images.shape), u.dimensionless_unscaled
+    return _response(dataset, model, images, unit, edisp, exposure.geom, (0, 0))
+
+
+def _spatial_response(dataset, model: SkyModel, kernels: KernelCache) -> Response | None:
+    evaluator = current_evaluator(dataset, model)
+    if evaluator is None:
+        psf, edisp = kernels.psf(dataset.psf), kernels.edisp(dataset.edisp)
+        evaluator = new_evaluator(dataset, model, psf, edisp)
+    if not evaluator.contributes:
+        return None
+    if evaluator.apply_psf_after_edisp:
+        raise NotCompilable("a PSF in reconstructed energy")
+    if evaluator.psf_containment is not None:
+        images, unit = np.asarray(u.Quantity(evaluator.psf_containment).value, dtype=float), u.one
+    else:
+        images, unit = _values(evaluator.compute_flux_spatial())
+    exposure = evaluator.exposure
+    shape = np.broadcast_shapes(images.shape, exposure.data.shape)
+    if model.apply_irf["exposure"]:
+        images, unit = images * np.asarray(exposure.data, dtype=float), unit * exposure.unit
+    images = np.broadcast_to(images, shape)
+    images, corner = _place(dataset, exposure.geom, images)
+    edisp = evaluator.edisp if model.apply_irf["edisp"] else None
+    return _response(dataset, model, images, unit, edisp, exposure.geom, corner)
+
+
+def _values(flux) -> tuple[np.ndarray, u.UnitBase]:
+    """Return array and unit of a map, a quantity, or a number."""
+    quantity = getattr(flux, "quantity", None)
+    quantity = u.Quantity(flux) if quantity is None else quantity
+    return np.asarray(quantity.value, dtype=float), quantity.unit
+
+
+def _response(dataset, model: SkyModel, images, unit, edisp, geom, corner) -> Response:
+    axis_true, axis = geom.axes["energy_true"], dataset.counts.geom.axes["energy"]
+    if edisp is None:
+        edisp = EDispKernel.from_diagonal_response(energy_axis_true=axis_true, energy_axis=axis)
+    matrix = np.asarray(edisp.pdf_matrix, dtype=float)
+    temporal, gti = model.temporal_model, dataset.gti
+    request = SpectrumRequest(model.spectral_model, _in_tev(axis_true.edges), integrate=True)
+    if temporal is not None and len(temporal.parameters.free_parameters) > 0:
+        request = SpectrumRequest(
+            model.spectral_model, request.energy, integrate=True, temporal=(temporal, gti)
+        )
+    elif temporal is not None:
+        matrix = matrix * temporal_norm(temporal, gti)
+    # Gammapy sets what is not finite to zero when it adds a source, pixel by pixel: the energy
+    # dispersion has spread it over all energies.
+    bad = ~np.isfinite(images).all(axis=0)
+    if bad.any():
+        images = np.where(bad, 0.0, images)
+    return Response(model.name, request, images, matrix, unit, corner)
+
+
+def temporal_norm(temporal: TemporalModel, gti) -> float:
+    """Return the sum over good time intervals that scales the flux of a model."""
+    integral = u.Quantity(np.sum(temporal.integral(gti.time_start, gti.time_stop)))
+    return float(integral.to_value(""))
+
+
+def _in_tev(energy: u.Quantity) -> np.ndarray:
+    return np.asarray(energy.to_value("TeV"), dtype=float)
+
+
+def _place(dataset, geom, images: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the part of images that lies in the dataset, and its corner there."""
+    if geom.is_region:
+        return images, (0, 0)
+    image, parent = geom.to_image(), dataset.counts.geom.to_image()
+    if image == parent:
+        return images, (0, 0)
+    if not parent.is_aligned(image):
+        raise NotCompilable("its map is no cutout of the dataset's")
+    slices = image.cutout_slices(parent)
+    rows, columns = slices["parent-slices"]
+    own_rows, own_columns = slices["cutout-slices"]
+    return images[:, own_rows, own_columns], (rows.start or 0, columns.start or 0)

@@ -1,0 +1,105 @@
+"""What a compiled likelihood holds as a snapshot, and whether it still is as it was."""
+
+import numpy as np
+from gammapy.datasets import Datasets, FluxPointsDataset
+
+from ctao_sat._gammapy import unique_models
+from ctao_sat.kernels.checksum import checksum
+from ctao_sat.likelihood._parameters import ParameterMap
+from ctao_sat.likelihood._terms import Terms
+
+__all__ = ["Signature"]
+
+_MAPS = (
+    "counts", "counts_off", "acceptance", "acceptance_off", "background", "exposure",
+    "mask_safe", "mask_fit",
+)  # fmt: skip
+
+
+class Signature:
+    """The state of datasets and models when they were compiled.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        With models.
+    parameters : `ParameterMap`
+        All parameters.
+    terms : `Terms`
+        What was compiled.
+    priors : `Priors`
+        Priors and penalties.
+    """
+
+    def __init__(self, datasets: Datasets, parameters: ParameterMap, terms: Terms, priors):
+        self._datasets, self._map, self._priors = datasets, parameters, priors
+        self._fixed = _fixed_parameters(datasets, parameters, terms)
+        self._fixed_values = [parameter.value for parameter in self._fixed]
+        self._models = _models(datasets)
+        self._state: tuple | None = None
+        self._prior_state: tuple | None = None
+
+    def shapes_are_current(self) -> bool:
+        """Return whether what is free, and the values that are compiled in, are as before."""
+        return self._fixed_values == [p.value for p in self._fixed] and self._map.is_current()
+
+    def take(self) -> None:
+        """Take the checksums of all data."""
+        self._state = _state(self._datasets)
+        self._prior_state = self._priors.signature()
+
+    def is_current(self) -> bool:
+        """Return whether datasets, models, data, masks, responses and priors are as before."""
+        return (
+            self.shapes_are_current()
+            and self._models == _models(self._datasets)
+            and self._state == _state(self._datasets)
+            and self._prior_state == self._priors.signature()
+        )
+
+
+def _models(datasets: Datasets) -> list:
+    """Return all models of all datasets; the parts of a model may be exchanged, too."""
+    out = []
+    for dataset in datasets:
+        for model in dataset.models or []:
+            parts = (getattr(model, f"{kind}_model", None) for kind in _PARTS)
+            out.append((id(dataset), id(model), *map(id, parts)))
+            out.extend(id(parameter) for parameter in model.parameters)
+    return out
+
+
+_PARTS = ("spectral", "spatial", "temporal")
+
+
+def _fixed_parameters(datasets: Datasets, parameters: ParameterMap, terms: Terms) -> list:
+    fixed = [parameters.all[i] for i, _ in terms.spectra.pinned]
+    for model in unique_models(datasets):
+        for kind in ("spatial", "temporal"):
+            part = getattr(model, f"{kind}_model", None)
+            if part is not None:
+                fixed.extend(p for p in part.parameters if p.frozen)
+    return fixed
+
+
+def _state(datasets: Datasets) -> tuple:
+    return tuple(_dataset_state(dataset) for dataset in datasets)
+
+
+def _dataset_state(dataset) -> tuple:
+    if isinstance(dataset, FluxPointsDataset):
+        masks = [dataset.mask_safe, dataset.mask_fit]
+        maps = [dataset.data.dnde, *(m for m in masks if m is not None)]
+        return (dataset.stat_type, *(checksum(np.asarray(getattr(m, "data", m))) for m in maps))
+    sums = [getattr(dataset, "stat_type", "")]
+    for name in _MAPS:
+        # The background of on-off data is derived from other maps, at some cost.
+        if name == "background" and hasattr(dataset, "counts_off"):
+            continue
+        part = getattr(dataset, name, None)
+        sums.append(None if part is None else checksum(np.asarray(part.data)))
+    for name in ("psf", "edisp"):
+        irf = getattr(dataset, name, None)
+        data = None if irf is None else getattr(irf, f"{name}_map").data
+        sums.append(None if data is None else checksum(data))
+    return tuple(sums)
