@@ -63,7 +63,7 @@ def test_values_and_minimum_of_a_small_field(bench, small, tmp_path):
     like = compile_likelihood(small)
     fits.add_values(record, "small", small, like, {"index": 0, "norm": 4}, inner=2, repetitions=2)
     Fit().run(small)
-    their_end = [p.value for p in fits.free_parameters(small)]
+    their_end = fits.from_here(small)
     start()
     result = dl5.fit(small, compiled=True, guard=False)
     fits.check_minimum(record, "small", small, result, their_end, absolute=1e-6)

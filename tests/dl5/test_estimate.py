@@ -42,35 +42,6 @@ def assert_equal(ours, theirs):
         np.testing.assert_array_equal(getattr(ours, name).data, getattr(theirs, name).data, name)
 
 
-def test_fit_equals_gammapy(datasets):
-    plain = Datasets([dataset.copy(name=dataset.name) for dataset in datasets])
-    plain.models = datasets.models.copy()
-    theirs = Fit().run(plain)
-    ours = dl5.fit(datasets)
-    assert ours.success
-    assert ours.total_stat == theirs.total_stat
-    np.testing.assert_array_equal(datasets.parameters.value, plain.parameters.value)
-    np.testing.assert_array_equal(datasets.models.covariance.data, plain.models.covariance.data)
-
-
-def test_fit_needs_models(reduced):
-    with pytest.raises(ConfigError, match="no models"):
-        dl5.fit(Datasets([reduced[0].copy(name="bare")]))
-
-
-def test_fit_needs_a_free_parameter(datasets):
-    datasets.models.freeze()
-    with pytest.raises(ConfigError, match="No parameter is free"):
-        dl5.fit(datasets)
-
-
-def test_fit_needs_bins(datasets):
-    for dataset in datasets:
-        dataset.mask_fit = dataset.counts.geom.energy_mask(90 * u.TeV, 91 * u.TeV)
-    with pytest.raises(DataError, match="No energy bin is left"):
-        dl5.fit(datasets)
-
-
 @pytest.mark.parametrize("selection", ["all", ["ul"], []])
 def test_flux_points_equal_gammapy(datasets, selection):
     dl5.fit(datasets)

@@ -163,7 +163,9 @@ def test_wstat_without_an_exposure_ratio_is_that_of_gammapy(alpha, mu):
 def test_wstat_of_an_odd_signal_is_that_of_gammapy(alpha, mu):
     columns = grid([0.0, 3.0, math.nan], [0.0, 5.0, math.nan], [alpha], [mu])
     ours, theirs = our_wstat(*columns), gammapy_stat(*columns)
-    # A constant that is NaN belongs to a bin that Gammapy counts as 0.
+    # A constant that is NaN belongs to a bin that Gammapy counts as 0, and is to be left out.
+    no_constant = np.isnan(columns[0] + columns[1])
+    ours[no_constant] = each(statistics.wstat_value, *columns[:, no_constant])
     np.testing.assert_array_equal(np.nan_to_num(ours, posinf=LARGEST), theirs)
 
 

@@ -308,6 +308,4 @@ def wstat_weight(n_on, n_off, alpha, mu):
         return 0.0
     on, off, _, _ = _profile_background(n_on, n_off, alpha, mu)
     variance = on + alpha * alpha * off
-    if not 0.0 < variance < math.inf:
-        return 0.0
-    return 1.0 / variance
+    return 1.0 / variance if variance > 0.0 else 0.0

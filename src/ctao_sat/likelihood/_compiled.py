@@ -1,14 +1,20 @@
 """A likelihood compiled from Gammapy datasets: value, gradient, second derivatives."""
 
 import time
-from types import SimpleNamespace
 
 import numpy as np
 from gammapy.datasets import Datasets
 
-from ctao_sat._gammapy import penalties, unique_models
+from ctao_sat._gammapy import unique_models
 from ctao_sat.errors import ConfigError
-from ctao_sat.kernels.counts import adjoint, bin_derivatives, is_valid, predict, stat_sum
+from ctao_sat.kernels.counts import (
+    CountsArrays,
+    adjoint,
+    bin_derivatives,
+    is_valid,
+    predict,
+    stat_sum,
+)
 from ctao_sat.kernels.joint import chain, clear_non_finite, statistic, statistics
 from ctao_sat.likelihood._curvature import second_derivatives
 from ctao_sat.likelihood._kernels import KernelCache
@@ -20,6 +26,8 @@ from ctao_sat.likelihood._signature import Signature
 from ctao_sat.likelihood._terms import build_terms
 
 __all__ = ["CompiledLikelihood", "compile_likelihood"]
+
+_MAX_REPLANS = 3
 
 
 def compile_likelihood(
@@ -73,12 +81,11 @@ class CompiledLikelihood:
         models = unique_models(self.datasets)
         if not models:
             raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")
-        parameters = [parameter for model in models for parameter in model.parameters]
+        parameters = {id(p): p for model in models for p in model.parameters}.values()
         self.report = Report()
         self._signature: Signature | None = None
-        self._map = ParameterMap({id(parameter): parameter for parameter in parameters}.values())
-        owner = SimpleNamespace(parameters=parameters, _penalties=penalties(self.datasets))
-        self._priors = build_priors(owner, self._map.all, self._map.free)
+        self._map = ParameterMap(parameters)
+        self._priors = build_priors(self.datasets, self._map.all, self._map.free)
         self._terms = build_terms(self.datasets, self._map, self._kernels, self.report)
         self._signature = Signature(self.datasets, self._map, self._terms, self._priors)
         if self._watch:
@@ -88,6 +95,7 @@ class CompiledLikelihood:
             spectra.start, spectra.dstart, spectra.column_start, spectra.column_index
         )  # fmt: skip
         self._full: Plan | None = None
+        self._replans = 0
         f, _, _ = spectra.compute(self._map.values(), 0)
         self._plan = self._terms.plan(f, full=False)
         self._f, self._mu = np.zeros(len(f)), np.empty(len(self._plan.arrays.offset))
@@ -262,12 +270,12 @@ class CompiledLikelihood:
             gradient[term.columns] += term.jacobian(p)[0]
         if self._priors.is_empty:
             return total, gradient
-        value, by_p, _ = self.priors_at(p)
+        value, by_p, _ = self.priors_at(p, second=False)
         return total + value, gradient + by_p
 
-    def priors_at(self, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    def priors_at(self, p: np.ndarray, *, second: bool = True):
         """Return the priors and penalties with first and second derivatives by all values."""
-        return self._priors.value_grad_hess(p)
+        return self._priors.value_grad_hess(p, second=second)
 
     def spectra_at(self, p: np.ndarray, order: int):
         """Return the spectra and their derivatives, those of sources cleared if not finite."""
@@ -283,8 +291,16 @@ class CompiledLikelihood:
 
     def plan_for(self, f: np.ndarray, *, full: bool = False) -> Plan:
         """Return the quick plan if it holds for these spectra, else the one with all bins."""
-        if not full and is_valid(self._plan.arrays, f):
-            return self._plan
+        if not full:
+            if is_valid(self._plan.arrays, f):
+                return self._plan
+            # Brighter sources have deeper noise: one plan made for them may hold from now on.
+            if self._replans < _MAX_REPLANS and _is_positive(self._plan.arrays, f):
+                self._replans += 1
+                plan = self._terms.plan(f, full=False)
+                if is_valid(plan.arrays, f):
+                    self._plan, self._mu = plan, np.empty(len(plan.arrays.offset))
+                    return plan
         if self._full is None:
             self._full = self._terms.plan(f, full=True)
         return self._full
@@ -297,3 +313,10 @@ class CompiledLikelihood:
             low, high = plan.bins[i]
             mu[low:high] += term.value(p)
         return mu
+
+
+def _is_positive(arrays: CountsArrays, f: np.ndarray) -> bool:
+    """Return whether sources and backgrounds are positive, as any quick plan asks for."""
+    columns = arrays.floors[:, 0].astype(int)
+    background = f[columns[columns >= 0]]
+    return bool(np.all(f[arrays.signs > 0] >= 0) and np.all(background > 0))

@@ -140,8 +140,13 @@ def _add_background_model(data: CountsData) -> None:
     geom = data.dataset.background.geom
     if model.spatial_model is not None:
         data.background = data.background * _shape_of_background(model, geom)
-    center = np.asarray(geom.axes["energy"].center.to_value("TeV"), dtype=float)
-    data.background_request = SpectrumRequest(model.spectral_model, center, integrate=False)
+    axis = geom.axes["energy"]
+    data.background_request = SpectrumRequest(
+        model.spectral_model,
+        np.asarray(axis.center.value, dtype=float),
+        integrate=False,
+        energy_unit=axis.unit,
+    )
 
 
 def _shape_of_background(model: FoVBackgroundModel, geom) -> np.ndarray:

@@ -24,6 +24,8 @@ _SIDE_SECOND = np.array([45, -154, 214, -156, 61, -10]) / 12
 _STEP = 1e-3
 _AGREEMENT = 1e-4
 _MAX_SHORTENINGS = 9
+# Smaller changes, by the largest value, are not worth another step.
+_ROUNDING = 1e-11
 
 
 def model_parameters(model: SpectralModel) -> list[Parameter]:
@@ -203,7 +205,7 @@ def differentiate(
             _along(function, p, column, limit, value)
             for column, limit in zip(columns, limits, strict=True)
         ]
-        first = np.array([line.first for line in along]).reshape(-1, value.size).T
+        first = np.array([line.first for line in along]).reshape(len(along), value.size).T
         if order < 2:
             return value, first, None
         second = np.zeros((value.size, len(along), len(along)))
@@ -225,30 +227,43 @@ class _Line(NamedTuple):
 
 
 def _along(function, p, column, limits, value) -> _Line:
-    """Differentiate along one parameter."""
-    best, least = None, np.inf
+    """Differentiate along one parameter, with shorter steps until two orders agree."""
     size = _STEP * (abs(p[column]) or 1.0)
+    best, least = _try_step(function, p, column, limits, value, size)
     for _ in range(_MAX_SHORTENINGS):
-        step, sided = _fit_step(size, p[column], limits)
-        vector = np.zeros(p.size)
-        vector[column] = step
-        if sided:
-            samples = _sample(function, p, vector, _SIDE, value)
-            first, second = _SIDE_FIRST @ samples, _SIDE_SECOND @ samples
-            rough = -1.5 * samples[0] + 2.0 * samples[1] - 0.5 * samples[2]
-        else:
-            samples = _sample(function, p, vector, _CENTRAL, value)
-            first, second = _CENTRAL_FIRST @ samples, _CENTRAL_SECOND @ samples
-            rough = 0.5 * (samples[3] - samples[1])
-        largest = np.max(np.abs(first), initial=0.0)
-        miss = np.max(np.abs(first - rough), initial=0.0) / largest if largest > 0 else 0.0
-        if best is None or miss < least:
-            best, least = _Line(vector, step, sided, first / step, second / step**2), miss
-        if not miss > _AGREEMENT:
+        if not least > _AGREEMENT:
             break
         size *= 0.1
-    assert best is not None
+        line, miss = _try_step(function, p, column, limits, value, size)
+        if miss < least:
+            best, least = line, miss
     return best
+
+
+def _try_step(function, p, column, limits, value, length) -> tuple[_Line, float]:
+    """Return derivatives for one step, and how much those of lower order differ."""
+    step, sided = _fit_step(length, p[column], limits)
+    vector = np.zeros(p.size)
+    vector[column] = step
+    if sided:
+        samples = _sample(function, p, vector, _SIDE, value)
+        first, second = _SIDE_FIRST @ samples, _SIDE_SECOND @ samples
+        rough_first = -1.5 * samples[0] + 2.0 * samples[1] - 0.5 * samples[2]
+        rough_second = samples[0] - 2.0 * samples[1] + samples[2]
+    else:
+        samples = _sample(function, p, vector, _CENTRAL, value)
+        first, second = _CENTRAL_FIRST @ samples, _CENTRAL_SECOND @ samples
+        rough_first = 0.5 * (samples[3] - samples[1])
+        rough_second = samples[1] - 2.0 * samples[2] + samples[3]
+    # The second derivative finds peaks that are narrower than the step.
+    size = max(_largest(first), _largest(second), _ROUNDING * _largest(value))
+    miss = max(_largest(first - rough_first), _largest(second - rough_second))
+    miss = miss / size if size > 0 else 0.0
+    return _Line(vector, step, sided, first / step, second / step**2), miss
+
+
+def _largest(values) -> float:
+    return float(np.max(np.abs(values), initial=0.0))
 
 
 def _mixed(function, p, line: _Line, other: _Line, value) -> np.ndarray:
@@ -265,7 +280,7 @@ def _mixed(function, p, line: _Line, other: _Line, value) -> np.ndarray:
 def _fit_step(step, center, limits):
     """Return a signed step whose samples stay within the limits, and if they go to one side."""
     low, high = limits
-    step = min(step, (high - low) / 8)
+    step = min(step, (high - low) / 10)
     if center - 5 * step >= low and center + 5 * step <= high:
         return step, False
     return (step if center + 5 * step <= high else -step), True

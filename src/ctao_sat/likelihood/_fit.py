@@ -121,7 +121,7 @@ def _refused(likelihood: CompiledLikelihood, start: np.ndarray, notes: list[str]
     """Let Gammapy fit, from the same start."""
     log.warning("The compiled likelihood differs from Gammapy, which fits instead: %s.", notes[-1])
     _set_factors(likelihood, start)
-    likelihood.report.guard = [*notes, "Gammapy has fitted instead"]
+    likelihood.report.guard, likelihood.report.refused = notes, True
     return _by_gammapy(likelihood.datasets, likelihood.report)
 
 

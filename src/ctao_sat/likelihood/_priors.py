@@ -1,10 +1,12 @@
 """Priors and penalties: the terms of a statistic that depend on parameters alone."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from gammapy.datasets import Datasets
 from gammapy.modeling import Parameter, Parameters
 from gammapy.modeling.models import (
     DatasetModels,
@@ -16,10 +18,12 @@ from gammapy.modeling.models import (
 )
 from gammapy.stats import GaussianPriorPenalty
 
-from ctao_sat._gammapy import penalties, penalty_precision
+from ctao_sat._gammapy import penalties, penalty_precision, unique_models
 from ctao_sat.likelihood._differences import differentiate
 
 __all__ = ["Priors", "build_priors", "prior_signature"]
+
+Owner = Datasets | DatasetModels
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class _Term:
     Attributes
     ----------
     index : array, shape (k,)
-        The parameters it depends on, each once or several times.
+        The parameters it depends on, each of them once.
     value : callable
         From their values, shape (k,), to a number.
     derivatives : callable
@@ -51,14 +55,20 @@ class Priors:
         The terms.
     free : array of bool, shape (n,)
         Which parameters are free. Derivatives with respect to others are 0.
-    models : `~gammapy.modeling.models.DatasetModels`
-        The models whose parameters have the priors.
+    owner : `~gammapy.datasets.Datasets` or `~gammapy.modeling.models.DatasetModels`
+        What has the priors.
     """
 
-    def __init__(self, terms: Sequence[_Term], free: np.ndarray, models: DatasetModels):
+    def __init__(self, terms: Sequence[_Term], free: np.ndarray, owner: Owner):
         self._terms = tuple(terms)
-        self._free = np.array(free, dtype=bool)
-        self._models = models
+        self._n = len(free)
+        self._owner = owner
+        # Where the derivatives of each term are and go, those by free parameters.
+        self._places = []
+        for term in self._terms:
+            kept = np.flatnonzero(np.asarray(free, dtype=bool)[term.index])
+            to = term.index[kept]
+            self._places.append((kept, np.ix_(kept, kept), to, np.ix_(to, to)))
 
     @property
     def is_empty(self) -> bool:
@@ -104,26 +114,21 @@ class Priors:
         hessian : array, shape (n, n)
             Second derivatives; 0 for parameters that are not free.
         """
-        n = len(self._free)
-        gradient, hessian = np.zeros(n), np.zeros((n, n))
-        for term in self._terms:
-            index = term.index
-            free = self._free[index]
-            if not free.any():
-                continue
-            first, curvature = term.derivatives(p[index], second)
-            # A parameter can appear several times in a term, and each of them counts.
-            np.add.at(gradient, index[free], first[free])
-            np.add.at(hessian, np.ix_(index[free], index[free]), curvature[np.ix_(free, free)])
+        gradient, hessian = np.zeros(self._n), np.zeros((self._n, self._n))
+        for term, (kept, kept_block, to, to_block) in zip(self._terms, self._places, strict=True):
+            if len(kept) > 0:
+                first, curvature = term.derivatives(p[term.index], second)
+                gradient[to] += first[kept]
+                hessian[to_block] += curvature[kept_block]
         return self.value(p), gradient, hessian
 
     def signature(self) -> tuple[float, ...]:
-        """Return what `prior_signature` returns now for the models."""
-        return prior_signature(self._models)
+        """Return what `prior_signature` returns now."""
+        return prior_signature(self._owner)
 
 
 def build_priors(
-    models: DatasetModels, parameters: Sequence[Parameter], free: Sequence[bool]
+    owner: Owner, parameters: Sequence[Parameter], free: Sequence[bool]
 ) -> Priors:
     """Return the priors and penalties of models as functions of parameters.
 
@@ -133,8 +138,8 @@ def build_priors(
 
     Parameters
     ----------
-    models : `~gammapy.modeling.models.DatasetModels`
-        Models with priors and penalties, see `~gammapy.datasets.Datasets.models`.
+    owner : `~gammapy.datasets.Datasets` or `~gammapy.modeling.models.DatasetModels`
+        What has the priors and penalties.
     parameters : sequence of `~gammapy.modeling.Parameter`, shape (n,)
         All unique parameters, in the order of the values that the result takes.
     free : sequence of bool, shape (n,)
@@ -146,30 +151,37 @@ def build_priors(
         Their sum, and its derivatives.
     """
     position = {id(parameter): i for i, parameter in enumerate(parameters)}
+    appearances = Counter(position[id(parameter)] for parameter in _parameters(owner))
     gaussians: list[tuple[int, float, float, float]] = []
     terms = []
-    for parameter in models.parameters:
-        prior = parameter.prior
+    for index, number in appearances.items():
+        prior = parameters[index].prior
         if prior is None:
             continue
-        index = position[id(parameter)]
         numbers = _prior_numbers(prior)
         if type(prior) is GaussianPrior and numbers["sigma"] > 0:
-            gaussians.append((index, numbers["mu"], numbers["sigma"], prior.weight))
+            gaussians.append((index, numbers["mu"], numbers["sigma"], number * prior.weight))
         else:
-            terms.append(_prior_term(parameter, index, numbers))
+            terms.append(_prior_term(parameters[index], index, number, numbers))
     if gaussians:
         terms.insert(0, _gaussian_term(gaussians))
-    terms.extend(_penalty_term(penalty, position) for penalty in penalties(models))
-    return Priors(terms, np.asarray(free, dtype=bool), models)
+    terms.extend(_penalty_term(penalty, position) for penalty in penalties(owner))
+    return Priors(terms, np.asarray(free, dtype=bool), owner)
 
 
-def prior_signature(models: DatasetModels) -> tuple[float, ...]:
+def _parameters(owner: Owner) -> list[Parameter]:
+    """Return the parameters of all models; one that models share is there for each of them."""
+    if isinstance(owner, Datasets):
+        return [parameter for model in unique_models(owner) for parameter in model.parameters]
+    return list(owner.parameters)
+
+
+def prior_signature(owner: Owner) -> tuple[float, ...]:
     """Return numbers that change when priors or penalties of models change.
 
     Parameters
     ----------
-    models : `~gammapy.modeling.models.DatasetModels`
+    owner : `~gammapy.datasets.Datasets` or `~gammapy.modeling.models.DatasetModels`
         Models with priors and penalties.
 
     Returns
@@ -179,12 +191,13 @@ def prior_signature(models: DatasetModels) -> tuple[float, ...]:
         and the strength of a penalty are looked at; but those are called whenever they are used.
     """
     numbers: list[float] = []
-    for i, parameter in enumerate(models.parameters):
+    parameters = _parameters(owner)
+    for i, parameter in enumerate(parameters):
         prior = parameter.prior
         if prior is not None:
             numbers += [i, id(type(prior)), prior.weight, *_prior_numbers(prior).values()]
-    known = {id(parameter) for parameter in models.parameters}
-    for penalty in penalties(models):
+    known = {id(parameter) for parameter in parameters}
+    for penalty in penalties(owner):
         numbers += [id(penalty), penalty.lambda_]
         # A penalty may hold parameters that no model has: they are constants of it.
         for parameter in penalty.parameters:
@@ -214,7 +227,8 @@ def _gaussian_term(gaussians: Sequence[tuple[int, float, float, float]]) -> _Ter
     return _Term(index, value, derivatives)
 
 
-def _prior_term(parameter: Parameter, index: int, numbers: dict[str, float]) -> _Term:
+def _prior_term(parameter: Parameter, index: int, number: int, numbers: dict[str, float]) -> _Term:
+    """Return a prior that counts ``number`` times."""
     prior = parameter.prior
     where = np.array([index])
     function: Callable[[float], tuple[float, float, float]]
@@ -230,10 +244,10 @@ def _prior_term(parameter: Parameter, index: int, numbers: dict[str, float]) -> 
 
         def call(x: np.ndarray) -> float:
             probe.value = x[0]
-            return float(prior(probe))
+            return number * float(prior(probe))
 
         return _numerical_term(where, call, _limits([parameter]))
-    weight = float(prior.weight)
+    weight = number * float(prior.weight)
 
     def value(x: np.ndarray) -> float:
         return weight * function(float(x[0]))[0]
@@ -294,11 +308,13 @@ def _generalized_gaussian(
 def _penalty_term(penalty, position: dict[int, int]) -> _Term:
     """Return a penalty; parameters that no model has stay at their values."""
     live = list(penalty.parameters)
-    held = [k for k, parameter in enumerate(live) if id(parameter) in position]
-    index = np.array([position[id(live[k])] for k in held], dtype=int)
+    # A penalty can hold a parameter several times.
+    unique = {id(parameter): parameter for parameter in live}.values()
+    chosen = [parameter for parameter in unique if id(parameter) in position]
+    index = np.array([position[id(parameter)] for parameter in chosen], dtype=int)
     if type(penalty) is GaussianPriorPenalty:
-        return _gaussian_penalty_term(penalty, index, np.array(held, dtype=int))
-    chosen = [live[k] for k in held]
+        select = np.array([[parameter is other for other in chosen] for parameter in live])
+        return _gaussian_penalty_term(penalty, index, select.reshape(len(live), -1))
     parameters = Parameters(chosen)
 
     def call(x: np.ndarray) -> float:
@@ -312,26 +328,23 @@ def _penalty_term(penalty, position: dict[int, int]) -> _Term:
 
 
 def _gaussian_penalty_term(
-    penalty: GaussianPriorPenalty, index: np.ndarray, held: np.ndarray
+    penalty: GaussianPriorPenalty, index: np.ndarray, select: np.ndarray
 ) -> _Term:
-    """Return ``lambda (x - mean)^T C^-1 (x - mean)``."""
-    start = np.array([parameter.value for parameter in penalty.parameters], dtype=float)
-    mean = np.broadcast_to(np.asarray(penalty.mean, dtype=float), start.shape)
+    """Return ``lambda (x - mean)^T C^-1 (x - mean)``; ``select`` tells which x a row takes."""
+    values = np.array([parameter.value for parameter in penalty.parameters], dtype=float)
+    # Parameters of no model are constants.
+    start = np.where(select.any(axis=1), 0.0, values) - np.asarray(penalty.mean, dtype=float)
     matrix = penalty.lambda_ * penalty_precision(penalty)
     # Gammapy does not ask for a symmetric matrix.
     symmetric = matrix + matrix.T
-
-    def deviation(x: np.ndarray) -> np.ndarray:
-        delta = start - mean
-        delta[held] = x - mean[held]
-        return delta
+    curvature = select.T @ symmetric @ select
 
     def value(x: np.ndarray) -> float:
-        delta = deviation(x)
+        delta = start + select @ x
         return float(delta @ matrix @ delta)
 
     def derivatives(x: np.ndarray, second: bool) -> tuple[np.ndarray, np.ndarray]:
-        return (symmetric @ deviation(x))[held], symmetric[np.ix_(held, held)]
+        return select.T @ (symmetric @ (start + select @ x)), curvature
 
     return _Term(index, value, derivatives)
 

@@ -43,6 +43,8 @@ class Report:
         compiled.
     guard : list of str
         What the comparison with Gammapy found; filled by `ctao_sat.dl5.fit`.
+    refused : bool
+        Whether the guard found a difference, and Gammapy has fitted instead.
     n_parameters : int
         Free parameters.
     n_bins : int
@@ -59,6 +61,7 @@ class Report:
     fallbacks: list[Fallback] = field(default_factory=list)
     spectra: list[str] = field(default_factory=list)
     guard: list[str] = field(default_factory=list)
+    refused: bool = False
     n_parameters: int = 0
     n_bins: int = 0
     n_evaluated: int = 0

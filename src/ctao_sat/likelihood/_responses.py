@@ -1,6 +1,6 @@
 """What turns the spectrum of one model into predicted counts of one dataset."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import astropy.units as u
 import numpy as np
@@ -96,7 +96,9 @@ def _template_response(dataset: MapDataset, model: TemplateNPredModel) -> Respon
     data, corner = _place(dataset, model.map.geom, data)
     return Response(
         name=model.name,
-        request=SpectrumRequest(model.spectral_model, _in_tev(axis.center), integrate=False),
+        request=SpectrumRequest(
+            model.spectral_model, _numbers(axis.center), integrate=False, energy_unit=axis.unit
+        ),
         images=np.where(np.isfinite(data), data, 0.0),
         edisp=np.eye(axis.nbin),
         unit=u.dimensionless_unscaled,
@@ -152,11 +154,11 @@ def _response(dataset, model: SkyModel, images, unit, edisp, geom, corner) -> Re
         edisp = EDispKernel.from_diagonal_response(energy_axis_true=axis_true, energy_axis=axis)
     matrix = np.asarray(edisp.pdf_matrix, dtype=float)
     temporal, gti = model.temporal_model, dataset.gti
-    request = SpectrumRequest(model.spectral_model, _in_tev(axis_true.edges), integrate=True)
+    request = SpectrumRequest(
+        model.spectral_model, _numbers(axis_true.edges), integrate=True, energy_unit=axis_true.unit
+    )
     if temporal is not None and len(temporal.parameters.free_parameters) > 0:
-        request = SpectrumRequest(
-            model.spectral_model, request.energy, integrate=True, temporal=(temporal, gti)
-        )
+        request = replace(request, temporal=(temporal, gti))
     elif temporal is not None:
         matrix = matrix * temporal_norm(temporal, gti)
     # Gammapy sets what is not finite to zero when it adds a source, pixel by pixel: the energy
@@ -173,8 +175,8 @@ def temporal_norm(temporal: TemporalModel, gti) -> float:
     return float(integral.to_value(""))
 
 
-def _in_tev(energy: u.Quantity) -> np.ndarray:
-    return np.asarray(energy.to_value("TeV"), dtype=float)
+def _numbers(energy: u.Quantity) -> np.ndarray:
+    return np.asarray(energy.value, dtype=float)
 
 
 def _place(dataset, geom, images: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:

@@ -88,9 +88,7 @@ def _state(datasets: Datasets) -> tuple:
 
 def _dataset_state(dataset) -> tuple:
     if isinstance(dataset, FluxPointsDataset):
-        masks = [dataset.mask_safe, dataset.mask_fit]
-        maps = [dataset.data.dnde, *(m for m in masks if m is not None)]
-        return (dataset.stat_type, *(checksum(np.asarray(getattr(m, "data", m))) for m in maps))
+        return _flux_points_state(dataset)
     sums = [getattr(dataset, "stat_type", "")]
     for name in _MAPS:
         # The background of on-off data is derived from other maps, at some cost.
@@ -103,3 +101,13 @@ def _dataset_state(dataset) -> tuple:
         data = None if irf is None else getattr(irf, f"{name}_map").data
         sums.append(None if data is None else checksum(data))
     return tuple(sums)
+
+
+def _flux_points_state(dataset: FluxPointsDataset) -> tuple:
+    points = dataset.data
+    maps = [getattr(points, name) for name in points.available_quantities]
+    masks = [mask for mask in (dataset.mask_safe, dataset.mask_fit) if mask is not None]
+    arrays = [np.asarray(getattr(part, "data", part)) for part in (*maps, *masks)]
+    reference = np.asarray(points.dnde_ref.value)
+    options = tuple(sorted(dataset.stat_kwargs.items()))
+    return (dataset.stat_type, options, *(checksum(array) for array in (*arrays, reference)))

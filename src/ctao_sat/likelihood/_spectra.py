@@ -169,40 +169,32 @@ def build_spectra(
     index = {id(parameter): i for i, parameter in enumerate(parameters)}
     mask = np.asarray(free, dtype=bool)
     builder = ProductBuilder(index, mask)
+    p = np.array([parameter.value for parameter in parameters])
     memo: dict[int, Any] = {}
-    units, columns, numeric, models = [], [], [], {}
+    units, columns, reasons, models = [], [], [], {}
+    _check_parameters(requests, index)
     for v, request in enumerate(requests):
-        _check_parameters(request, index)
         try:
             unit, column = builder.add(request)
         except NoKernelError as error:
+            reasons.append((v, str(error)))
             models[v] = NumericSpectrum.build(request, index, mask, memo)
-            column = models[v].columns
-            unit = models[v].quantity(np.array([q.value for q in parameters])).unit
+            unit, column = models[v].quantity(p).unit, models[v].columns
             builder.skip(request, column)
-            numeric.append((v, str(error)))
         units.append(unit)
         columns.append(column)
-    column_start = np.zeros(len(requests) + 1, dtype=np.int64)
-    np.cumsum([column.size for column in columns], out=column_start[1:])
-    column_index = np.concatenate([np.empty(0, dtype=np.int64), *columns])
+    column_start = np.cumsum([0, *map(len, columns)], dtype=np.int64)
+    flat = np.concatenate([np.empty(0, dtype=np.int64), *columns])
+    arrays, pinned = builder.arrays(), builder.pinned
     return Spectra(
-        *builder.starts(),
-        units,
-        columns,
-        column_start,
-        column_index,
-        builder.arrays(),
-        numeric,
-        builder.pinned,
-        models,
+        *builder.starts(), units, columns, column_start, flat, arrays, reasons, pinned, models
     )
 
 
-def _check_parameters(request: SpectrumRequest, index: dict[int, int]) -> None:
-    """Refuse models with free parameters that nobody would set."""
-    for parameter in request.model.parameters:
-        if id(parameter) not in index:
-            raise ValueError(
-                f"Parameter {parameter.name} of {type(request.model).__name__} is not listed."
-            )
+def _check_parameters(requests: Sequence[SpectrumRequest], index: dict[int, int]) -> None:
+    """Refuse models with a parameter whose value nobody would give."""
+    for request in requests:
+        for parameter in request.model.parameters:
+            if id(parameter) not in index:
+                name = type(request.model).__name__
+                raise ValueError(f"Parameter {parameter.name} of {name} is not listed.")

@@ -22,26 +22,43 @@ MAX_CPU_PER_WALL = 1.15
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: what to time, and what to do before without timing it."""
+    """One side of a comparison.
+
+    Attributes
+    ----------
+    run : callable
+        What to time.
+    setup : callable, optional
+        What to do before, without timing it.
+    inner : int
+        How many calls are timed as one.
+    repeat : int
+        How many times are taken in a turn.
+    """
 
     run: Callable[[], object]
     setup: Callable[[], object] | None = None
     inner: int = 1
+    repeat: int = 1
 
 
-def in_turns(sides: dict[str, Side], repetitions: int) -> dict[str, float]:
+def in_turns(sides: dict[str, Side], turns: int) -> dict[str, float]:
     """Return the median time of each side per call in s, timed A B A B so that drifts cancel."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     gc.collect()
-    for _ in range(repetitions):
+    for _ in range(turns):
         for name, side in sides.items():
-            if side.setup is not None:
-                side.setup()
-            start = time.perf_counter()
-            for _ in range(side.inner):
-                side.run()
-            times[name].append((time.perf_counter() - start) / side.inner)
+            times[name] += [_time(side) for _ in range(side.repeat)]
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _time(side: Side) -> float:
+    if side.setup is not None:
+        side.setup()
+    start = time.perf_counter()
+    for _ in range(side.inner):
+        side.run()
+    return (time.perf_counter() - start) / side.inner
 
 
 def once(function: Callable[[], object]) -> float:

@@ -41,8 +41,12 @@ def run(what: str, side: str, path: Path, cache: Path | None = None) -> dict[str
 
 def peak() -> float:
     """Return the largest memory that this process has held so far, in MB."""
-    kilobyte = 1 if sys.platform == "linux" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 / kilobyte
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: on Linux a new process inherits that of the one which started it.
+        (line,) = [x for x in status.read_text().splitlines() if x.startswith("VmHWM")]
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 
 def cold(side: str, path: Path) -> dict[str, float]:

@@ -85,6 +85,8 @@ def pickled(tmp_path_factory):
     def write(datasets, name: str) -> Path:
         path = folder / f"{name}.pickle"
         if not path.exists():
+            # Without what Gammapy has evaluated.
+            datasets.models = datasets.models
             with path.open("wb") as file:
                 pickle.dump(datasets, file, protocol=pickle.HIGHEST_PROTOCOL)
         return path

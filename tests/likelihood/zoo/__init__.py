@@ -77,7 +77,7 @@ def _make_datasets(case, position):
     kinds = [_data.KINDS[case.seed % len(_data.KINDS)]]
     if special and special != "custom spectrum":
         kinds = ["map cash"]
-    more = rng.choice(_data.KINDS, rng.choice(4, p=[0.55, 0.25, 0.12, 0.08]))
+    more = rng.choice(_data.KINDS, rng.choice(4, p=[0.6, 0.25, 0.1, 0.05]))
     kinds += [str(kind) for kind in more]
     case.features.add(f"{len(kinds)} datasets")
     datasets = []
@@ -112,7 +112,7 @@ def _make_sources(case, datasets, position):
     rng, special = case.rng, case.special
     counts = [d.name for d in datasets if d.tag != "FluxPointsDataset"]
     has_points = len(counts) < len(datasets)
-    number = 1 if special else int(rng.choice([1, 2, 3, 4], p=[0.5, 0.3, 0.12, 0.08]))
+    number = 1 if special else int(rng.choice([1, 2, 3, 4], p=[0.55, 0.3, 0.1, 0.05]))
     case.features.add(f"{number} sources")
     spectra = list(_spectra.SPECTRA)
     sources = []

@@ -65,10 +65,30 @@ def derivative(function, x, index, step, enough):
     return value, np.ptp(values, axis=0)
 
 
-def directional(function, step):
-    """Return first and second derivative of a function of one number at zero, with errors."""
-    center, samples = function(0.0), _samples(function, step)
-    first = _first(samples, step, 1)
-    second = _second(samples, center, step, 2)
-    errors = abs(first - _first(samples, step, 2)), abs(second - _second(samples, center, step, 1))
-    return (first, errors[0]), (second, errors[1])
+def directional(function, enough):
+    """Return first and second derivative of a function of one number at zero, with errors.
+
+    Parameters
+    ----------
+    function : callable
+        Of a number; a step of one is the largest that is good.
+    enough : tuple of float
+        Errors that are small enough.
+
+    Returns
+    -------
+    first, second : tuple of float
+        Each with its error, as in `derivative`.
+    """
+    center, firsts, seconds = function(0.0), [], []
+    for step in (1.0, 0.2, 0.04, 0.008):
+        samples = _samples(function, step)
+        first = _first(samples, step, 1), _first(samples, step, 2)
+        second = _second(samples, center, step, 1), _second(samples, center, step, 2)
+        # The second difference suffers more from rounding: the longer step is the better one.
+        errors = abs(first[0] - first[1]), abs(second[0] - second[1])
+        if errors[0] <= enough[0] and errors[1] <= enough[1]:
+            return (first[0], errors[0]), (second[1], errors[1])
+        firsts.append(first[0])
+        seconds.append(second[1])
+    return (firsts[0], np.ptp(firsts)), (seconds[0], np.ptp(seconds))

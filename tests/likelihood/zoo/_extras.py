@@ -7,7 +7,6 @@ from gammapy.modeling.models import (
     GaussianPrior,
     GeneralizedGaussianPrior,
     LogUniformPrior,
-    ScaleSpectralModel,
     UniformPrior,
 )
 from gammapy.stats import GaussianPriorPenalty
@@ -19,8 +18,6 @@ def _leaves(model):
     """Return the spectral models that a compound one is made of."""
     if isinstance(model, CompoundSpectralModel):
         return _leaves(model.model1) + _leaves(model.model2)
-    if isinstance(model, ScaleSpectralModel):
-        return [model, *_leaves(model.model)]
     return [model]
 
 

@@ -140,6 +140,12 @@ def _fit_numbers(result: FitResult, model: SkyModel) -> dict[str, Any]:
         "message": " ".join(str(result.message).split()),
         "total_stat": float(result.total_stat),
         "n_evaluations": int(result.nfev),
+        "errors": result.covariance_result.method,
+        "likelihood": {
+            "compiled": result.report.compiled,
+            "fallbacks": [str(fallback) for fallback in result.report.fallbacks],
+            "guard": result.report.guard,
+        },
         "model": type(model.spectral_model).__name__,
         "parameters": {
             parameter.name: {
@@ -178,6 +184,11 @@ def _doubts(result: FitResult, found: Findings) -> list[str]:
         doubts.append(
             f"Do not trust the fit: {len(free)} free parameters meet {found.n_bins} bins of data. "
             "Freeze some, or take finer bins or a wider energy range."
+        )
+    if result.report.refused:
+        doubts.append(
+            "The compiled likelihood differed from Gammapy's, which fitted instead: "
+            f"{result.report.guard[-1]}. Please report it."
         )
     vague = [p.name for p in free if p.error > abs(p.value)]
     if vague:
