@@ -1,5 +1,6 @@
 """Fixtures and rules shared by all tests."""
 
+import importlib
 import os
 import signal
 from pathlib import Path
@@ -43,6 +44,14 @@ def interruptible():
 def gammapy_data() -> Path:
     """Return the folder of Gammapy's data; only for tests marked ``realdata``."""
     return Path(os.environ["GAMMAPY_DATA"])
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Return the module that makes small datasets with models in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        yield importlib.import_module("small_likelihoods")
 
 
 @pytest.fixture(scope="session")

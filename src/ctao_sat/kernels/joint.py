@@ -3,10 +3,17 @@
 import numpy as np
 from numba import njit
 
-from ctao_sat.kernels.counts import is_valid, predict, stat_sum
+from ctao_sat.kernels.counts import adjoint, bin_derivatives, is_valid, predict, stat_sum
 from ctao_sat.kernels.spectra import evaluate
 
-__all__ = ["chain", "chain_second", "clear_non_finite", "statistic", "statistics"]
+__all__ = [
+    "chain",
+    "chain_second",
+    "clear_non_finite",
+    "statistic",
+    "statistic_and_gradient",
+    "statistics",
+]
 
 
 @njit(cache=True)
@@ -43,7 +50,7 @@ def clear_non_finite(f, start, signal):
 
 
 @njit(cache=True)
-def statistic(p, spectra, start, signal, counts, f, mu):
+def statistic(p, spectra, start, signal, counts):
     """Return the statistic, and whether the plan in ``counts`` holds for these parameters.
 
     Parameters
@@ -51,13 +58,11 @@ def statistic(p, spectra, start, signal, counts, f, mu):
     p : array, shape (n_parameters,)
         Values of all parameters.
     spectra : SpectraArrays
-        Compiled spectra; those that Gammapy evaluates are taken from ``f`` as they are.
+        Compiled spectra, all of them with a kernel.
     start, signal : array
         See `clear_non_finite`.
     counts : CountsArrays
         Compiled data.
-    f, mu : array
-        Scratch for spectra and predicted counts.
 
     Returns
     -------
@@ -66,6 +71,12 @@ def statistic(p, spectra, start, signal, counts, f, mu):
     valid : bool
         If false, ``stat`` means nothing: evaluate a plan with all bins.
     """
+    f, mu = np.empty(counts.implicit.shape[0]), np.empty(counts.offset.shape[0])
+    return _statistic(p, spectra, start, signal, counts, f, mu)
+
+
+@njit(cache=True)
+def _statistic(p, spectra, start, signal, counts, f, mu):
     evaluate(0, p, spectra, f, f, f)
     clear_non_finite(f, start, signal)
     if not is_valid(counts, f):
@@ -87,10 +98,46 @@ def statistics(samples, spectra, start, signal, counts, out, valid):
     out, valid : array, shape (n,)
         Filled with what `statistic` returns.
     """
-    f = np.zeros(counts.implicit.shape[0])
-    mu = np.empty(counts.offset.shape[0])
+    f, mu = np.empty(counts.implicit.shape[0]), np.empty(counts.offset.shape[0])
     for i in range(samples.shape[0]):
-        out[i], valid[i] = statistic(samples[i], spectra, start, signal, counts, f, mu)
+        out[i], valid[i] = _statistic(samples[i], spectra, start, signal, counts, f, mu)
+
+
+@njit(cache=True)
+def statistic_and_gradient(p, spectra, signal, counts, layout, gradient):
+    """Return the statistic and whether the plan holds; fill the gradient by the parameters.
+
+    Parameters
+    ----------
+    p, spectra, signal, counts
+        See `statistic`.
+    layout : tuple of array
+        See `ctao_sat.kernels.counts.add_curvature`.
+    gradient : array, shape (n_parameters,)
+        Filled.
+
+    Returns
+    -------
+    stat, valid
+        See `statistic`.
+    """
+    start, df_start = layout[0], layout[1]
+    n_f, n_bins = counts.implicit.shape[0], counts.offset.shape[0]
+    f, by_f, df = np.empty(n_f), np.empty(n_f), np.empty(df_start[-1])
+    mu, first, second = np.empty(n_bins), np.empty(n_bins), np.empty(n_bins)
+    evaluate(1, p, spectra, f, df, df)
+    cleared = clear_non_finite(f, start, signal)
+    for v in range(cleared.shape[0]):
+        if cleared[v]:
+            df[df_start[v] : df_start[v + 1]] = 0
+    if not is_valid(counts, f):
+        return np.nan, False
+    predict(counts, f, mu)
+    bin_derivatives(counts, mu, first, second)
+    adjoint(counts, first, by_f)
+    gradient[:] = 0
+    chain(by_f, df, layout, gradient)
+    return stat_sum(counts, f, mu), True
 
 
 @njit(cache=True)

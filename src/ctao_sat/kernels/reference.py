@@ -7,6 +7,7 @@ import numpy as np
 
 from ctao_sat.kernels import spectra_layout as layout
 from ctao_sat.kernels.poisson import LOG_TRUNCATION, TRUNCATION
+from ctao_sat.kernels.selection import EXPLICIT, IMPLICIT, LONELY, UNUSED
 from ctao_sat.kernels.statistics import CASH
 
 # -- statistics -----------------------------------------------------------------------------------
@@ -195,6 +196,48 @@ def counts_statistic(arrays, f: np.ndarray) -> float:
                 constant = 2 * (_n_log(n_on, n_on) - n_on + _n_log(n_off, n_off) - n_off)
             total += (wstat(n_on, n_off, rows[:, 2], part) - constant).sum()
     return total
+
+
+def select(
+    counts: np.ndarray,
+    quiet: np.ndarray,
+    background: np.ndarray,
+    weights: np.ndarray,
+    mask: np.ndarray,
+    covered: np.ndarray,
+    floors: np.ndarray,
+    least: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the class of each bin and the sums by energy.
+
+    Parameters
+    ----------
+    counts, quiet, background, weights, mask, covered, floors, least
+        See `ctao_sat.kernels.selection.select`.
+
+    Returns
+    -------
+    classes : array of uint8, shape (n_energy, n_pixels)
+        See there.
+    sums : array, shape (n_energy, 5)
+        See there.
+    """
+    b = background if background.size else np.zeros(mask.shape)
+    w = weights if weights.size else np.ones(mask.shape)
+    simple = (counts == 0) & quiet if quiet.size else ~(counts > 0)
+    implicit = mask & simple & (b >= 0) & ((b >= floors[:, np.newaxis]) | ~covered)
+    lonely = mask & ~implicit & ~covered & (b >= least) & (quiet.size == 0)
+    classes = np.where(mask, EXPLICIT, UNUSED)
+    classes[implicit], classes[lonely] = IMPLICIT, LONELY
+    logs = np.log(np.where(lonely, b, 1.0))
+    sums = [
+        np.sum(np.where(implicit, w * b, 0.0), axis=1),
+        np.sum(np.where(lonely, w * counts, 0.0), axis=1),
+        np.sum(np.where(lonely, w * b, 0.0), axis=1),
+        np.sum(np.where(lonely, w * counts * logs, 0.0), axis=1),
+        np.min(np.where(implicit & covered, b, np.inf), axis=1, initial=np.inf),
+    ]
+    return classes.astype(np.uint8), np.array(sums).T
 
 
 # -- spectra --------------------------------------------------------------------------------------

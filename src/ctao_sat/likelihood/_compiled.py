@@ -15,7 +15,13 @@ from ctao_sat.kernels.counts import (
     predict,
     stat_sum,
 )
-from ctao_sat.kernels.joint import chain, clear_non_finite, statistic, statistics
+from ctao_sat.kernels.joint import (
+    chain,
+    clear_non_finite,
+    statistic,
+    statistic_and_gradient,
+    statistics,
+)
 from ctao_sat.likelihood._curvature import second_derivatives
 from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._parameters import ParameterMap
@@ -98,7 +104,6 @@ class CompiledLikelihood:
         self._replans = 0
         f, _, _ = spectra.compute(self._map.values(), 0)
         self._plan = self._terms.plan(f, full=False)
-        self._f, self._mu = np.zeros(len(f)), np.empty(len(self._plan.arrays.offset))
         self._fill_report(time.perf_counter() - start, self._kernels.seconds - before)
 
     def _fill_report(self, total: float, kernels: float) -> None:
@@ -147,7 +152,8 @@ class CompiledLikelihood:
         stat : float
             -2 ln L with priors and penalties, as ``Datasets.stat_sum`` has it.
         """
-        return self.value_at(self._values(x))
+        self._follow()
+        return self.evaluate(x, 0)
 
     def value_and_grad(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the statistic and its gradient.
@@ -164,11 +170,8 @@ class CompiledLikelihood:
         gradient : array, shape (n_free,)
             Its derivatives by the factors.
         """
-        p = self._values(x)
-        x = self._map.check(x)
-        stat, by_p = self.gradient_at(p)
-        slopes, _ = self._map.slopes(x, p)
-        return stat, by_p[self._map.free_index] * slopes
+        self._follow()
+        return self.evaluate(x, 1)
 
     def hessian(self, x: np.ndarray, kind: str = "observed") -> np.ndarray:
         """Return the second derivatives of the statistic.
@@ -194,7 +197,7 @@ class CompiledLikelihood:
         NotCompilable
             If the Fisher information is asked for, and a part falls back to Gammapy.
         """
-        self._values(None)
+        self._follow()
         return second_derivatives(self, self._map, self._terms, self._map.check(x), kind)
 
     def batch(self, samples: np.ndarray) -> np.ndarray:
@@ -210,7 +213,7 @@ class CompiledLikelihood:
         stat : array, shape (n,)
             See `value`.
         """
-        self._values(None)
+        self._follow()
         values = self._map.many_values(samples)
         if not self._terms.is_native:
             return np.array([self.value_at(p) for p in values])
@@ -228,20 +231,31 @@ class CompiledLikelihood:
 
     # -- by values of all parameters ------------------------------------------------------------
 
-    def _values(self, x: np.ndarray | None) -> np.ndarray:
-        """Return the values of all parameters, compiling again if a fixed shape has moved."""
+    def _follow(self) -> None:
+        """Compile again if a fixed shape has moved, or other parameters are free."""
         if not self._signature.shapes_are_current():
             self._compile()
-        return self._map.values(x)
+
+    def evaluate(self, x: np.ndarray, order: int):
+        """Return what `value` (order 0), `value_and_grad` (1) or `hessian` (2) return.
+
+        Without looking whether models have changed: for minimisers, while they do not.
+        """
+        if order == 2:
+            return second_derivatives(self, self._map, self._terms, x, "observed")
+        p = self._map.values(x)
+        if order == 0:
+            return self.value_at(p)
+        stat, by_p = self.gradient_at(p)
+        slopes, _ = self._map.slopes(x, p)
+        return stat, by_p[self._map.free_index] * slopes
 
     def value_at(self, p: np.ndarray) -> float:
         """Return the statistic at values ``p`` of all parameters, shape (n,)."""
         terms = self._terms
         if terms.is_native:
             spectra, plan = terms.spectra, self._plan
-            stat, valid = statistic(
-                p, spectra.arrays, spectra.start, terms.signal, plan.arrays, self._f, self._mu
-            )  # fmt: skip
+            stat, valid = statistic(p, spectra.arrays, spectra.start, terms.signal, plan.arrays)
             if valid:
                 return stat + plan.constant + self._priors.value(p)
         f, _, _ = self.spectra_at(p, 0)
@@ -252,6 +266,23 @@ class CompiledLikelihood:
 
     def gradient_at(self, p: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the statistic and its derivatives by the values of all parameters."""
+        terms = self._terms
+        if terms.is_native:
+            gradient = np.empty(len(p))
+            stat, valid = statistic_and_gradient(
+                p, terms.spectra.arrays, terms.signal, self._plan.arrays, self.layout, gradient
+            )
+            if valid:
+                return self._with_priors(p, stat + self._plan.constant, gradient)
+        return self._with_priors(p, *self._gradient_in_parts(p))
+
+    def _with_priors(self, p: np.ndarray, stat: float, gradient: np.ndarray):
+        if self._priors.is_empty:
+            return stat, gradient
+        value, by_p, _ = self.priors_at(p, second=False)
+        return stat + value, gradient + by_p
+
+    def _gradient_in_parts(self, p: np.ndarray) -> tuple[float, np.ndarray]:
         f, df, _ = self.spectra_at(p, 1)
         plan = self.plan_for(f)
         mu = self.counts_at(p, f, plan)
@@ -268,10 +299,7 @@ class CompiledLikelihood:
         for term in self._terms.datasets:
             total += float(term.value(p)[0])
             gradient[term.columns] += term.jacobian(p)[0]
-        if self._priors.is_empty:
-            return total, gradient
-        value, by_p, _ = self.priors_at(p, second=False)
-        return total + value, gradient + by_p
+        return total, gradient
 
     def priors_at(self, p: np.ndarray, *, second: bool = True):
         """Return the priors and penalties with first and second derivatives by all values."""
@@ -299,7 +327,7 @@ class CompiledLikelihood:
                 self._replans += 1
                 plan = self._terms.plan(f, full=False)
                 if is_valid(plan.arrays, f):
-                    self._plan, self._mu = plan, np.empty(len(plan.arrays.offset))
+                    self._plan = plan
                     return plan
         if self._full is None:
             self._full = self._terms.plan(f, full=True)

@@ -60,20 +60,20 @@ class _Objective:
 
     def value(self, x: np.ndarray) -> float:
         self.n_calls += 1
-        return self._likelihood.value(x)
+        return self._likelihood.evaluate(x, 0)
 
     def gradient(self, x: np.ndarray) -> np.ndarray:
         key = x.tobytes()
         if self._at_gradient is None or self._at_gradient[0] != key:
             self.n_calls += 1
-            self._at_gradient = key, self._likelihood.value_and_grad(x)[1]
+            self._at_gradient = key, self._likelihood.evaluate(x, 1)[1]
         return self._at_gradient[1]
 
     def hessian(self, x: np.ndarray) -> np.ndarray:
         key = x.tobytes()
         if self._at_hessian is None or self._at_hessian[0] != key:
             self.n_calls += 1
-            self._at_hessian = key, self._likelihood.hessian(x)
+            self._at_hessian = key, self._likelihood.evaluate(x, 2)
         return self._at_hessian[1]
 
     def diagonal(self, x: np.ndarray) -> np.ndarray:
