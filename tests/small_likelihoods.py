@@ -37,7 +37,9 @@ __all__ = [
     "on_off",
     "point",
     "power_law",
+    "psf",
     "spectrum",
+    "varying_psf",
 ]
 
 CENTER = SkyCoord(83.6, 22.0, unit="deg")
@@ -102,10 +104,19 @@ def on_off(name="on-off"):
     return SpectrumDatasetOnOff(name=name, **_common(geom, 1e10), **_off(geom, 10))
 
 
-def _psf():
+def psf(geom=None, scale=1.0):
+    """Return a point spread function for the whole sky, or for the pixels of an image."""
     rad = MapAxis.from_bounds(0, 0.4, nbin=20, name="rad", unit="deg", node_type="edges")
-    width = np.linspace(0.12, 0.07, ENERGY_TRUE.nbin) * u.deg
-    return PSFMap.from_gauss(ENERGY_TRUE, rad, sigma=width)
+    width = scale * np.linspace(0.12, 0.07, ENERGY_TRUE.nbin) * u.deg
+    return PSFMap.from_gauss(ENERGY_TRUE, rad, sigma=width, geom=geom)
+
+
+def varying_psf():
+    """Return a point spread function that is wider in the north."""
+    geom = WcsGeom.create(skydir=CENTER, npix=(1, 2), binsz=(20, 1), proj="CAR")
+    result = psf(geom)
+    result.psf_map.data[..., 1:, :] = psf(geom, scale=2).psf_map.data[..., 1:, :]
+    return result
 
 
 def cube(name="cube", n_pixels=12):
@@ -117,7 +128,7 @@ def cube(name="cube", n_pixels=12):
     return MapDataset(
         name=name,
         background=_map(geom, 0.2),
-        psf=_psf(),
+        psf=psf(),
         mask_safe=mask,
         **_common(geom, 1e10),
     )
@@ -126,7 +137,7 @@ def cube(name="cube", n_pixels=12):
 def map_on_off(name="map on-off"):
     """Return a cube with a measured background, without counts in the on region."""
     geom = _image(8)
-    return MapDatasetOnOff(name=name, psf=_psf(), **_common(geom, 1e10), **_off(geom, 1))
+    return MapDatasetOnOff(name=name, psf=psf(), **_common(geom, 1e10), **_off(geom, 1))
 
 
 def flux_points(name="flux points", seed=20261101):
@@ -153,9 +164,7 @@ def point(name="source", offset=0.0, **kwargs):
     """Return a model with a power law at a fixed position, north of the center by degrees."""
     model = power_law(name, **kwargs)
     position = CENTER.directional_offset_by(0 * u.deg, offset * u.deg)
-    model.spatial_model = PointSpatialModel(
-        lon_0=position.ra, lat_0=position.dec, frame="icrs"
-    )
+    model.spatial_model = PointSpatialModel(lon_0=position.ra, lat_0=position.dec, frame="icrs")
     model.spatial_model.parameters.freeze_all()
     return model
 

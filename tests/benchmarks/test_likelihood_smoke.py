@@ -19,7 +19,7 @@ def bench(monkeypatch):
 @pytest.fixture
 def small(bench):
     """Return a field of two sources, 10 x 30 x 30 bins."""
-    return bench("bench_jobs").survey(2, 30)
+    return bench("bench_jobs").survey(2, 30, 0.6)
 
 
 def test_what_misses_its_bar_is_a_fault(bench, tmp_path):

@@ -113,9 +113,7 @@ def test_on_off_bins_are_summed_only_if_both_counts_are_zero():
 @pytest.mark.parametrize("covered", [True, False])
 def test_a_background_that_is_none_is_left_alone(value, covered):
     background = np.array([[value, value]])
-    classes, sums = run(
-        [0, 2], np.ones((1, 2), bool), np.full(2, covered), background=background
-    )
+    classes, sums = run([0, 2], np.ones((1, 2), bool), np.full(2, covered), background=background)
     np.testing.assert_array_equal(classes[0], [EXPLICIT, EXPLICIT])
     np.testing.assert_array_equal(sums[0], [0, 0, 0, 0, np.inf])
 

@@ -1,7 +1,6 @@
 """Blocks of derivatives of spectra: from derivatives at the nodes to those by the parameters."""
 
-from numba import njit
-
+from ctao_sat.kernels._jit import kernel
 from ctao_sat.kernels.spectra_layout import (
     COLUMN,
     CURVE,
@@ -36,7 +35,7 @@ from ctao_sat.kernels.spectra_layout import (
 __all__ = ["amplitude", "fill_first", "fill_second", "scatter_first", "scatter_second"]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def fill_first(points, n_bins, n_segments, weights, g, out):
     """Sum a derivative of the logarithm at the nodes to one of the spectrum.
 
@@ -63,7 +62,7 @@ def fill_first(points, n_bins, n_segments, weights, g, out):
         out[k] = total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _add_second(points, n_bins, n_segments, weights, a, b, out):
     """Add what products of two first derivatives of the logarithm give."""
     for k in range(n_bins):
@@ -80,7 +79,7 @@ def _add_second(points, n_bins, n_segments, weights, a, b, out):
         out[k] += total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _fill_second_logarithm(factor, s, t, n_nodes, p, ints, floats, d, h, out):
     """Write the second derivative of the logarithm of a shape by two of its parameters (s <= t).
 
@@ -107,7 +106,7 @@ def _fill_second_logarithm(factor, s, t, n_nodes, p, ints, floats, d, h, out):
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def fill_second(at, p, ints, floats, weights, d, h, line, second):
     """Compute the second derivatives of one spectrum of unit amplitude.
 
@@ -146,7 +145,7 @@ def fill_second(at, p, ints, floats, weights, d, h, line, second):
             _add_second(points, n_bins, n_segments, weights, d[a], d[b], second[a, b])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def amplitude(at, p, ints, skip, skip_too):
     """Return the product of the amplitudes of a spectrum without two of them (-1: with all).
 
@@ -173,7 +172,7 @@ def amplitude(at, p, ints, skip, skip_too):
     return product
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def scatter_first(at, p, ints, floats, total, first, df):
     """Write the block (bins, columns) of first derivatives.
 
@@ -205,7 +204,7 @@ def scatter_first(at, p, ints, floats, total, first, df):
             df[start + k * n_columns + column] += factor * first[r, k]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def scatter_second(at, p, ints, floats, total, first, second, d2f):
     """Write the block (bins, columns, columns) of second derivatives.
 
@@ -245,7 +244,7 @@ def scatter_second(at, p, ints, floats, total, first, second, d2f):
             _add_pair(d2f, place, ints[row_a], ints[row_b], factor, second[a, b])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _add_pair(d2f, place, a, b, factor, values):
     """Add mixed derivatives at (a, b) and at (b, a) of a block."""
     start, n_bins, n_columns = place

@@ -13,7 +13,8 @@ zero at one of its ends counts nothing.
 import math
 
 import numpy as np
-from numba import njit
+
+from ctao_sat.kernels._jit import kernel
 
 __all__ = ["integrate", "log_mean", "log_mean_curvature", "segments"]
 
@@ -25,7 +26,7 @@ _CLOSE = 1e-8
 _LOG_TINY = math.log(np.finfo(np.float64).tiny)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def log_mean(z1, y1, z2, y2):
     r"""Return the logarithmic mean of two numbers of the same sign.
 
@@ -50,7 +51,7 @@ def log_mean(z1, y1, z2, y2):
     return 0.5 * (y1 + y2) * series
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def log_mean_curvature(z1, y1, z2, y2):
     r"""Return the logarithmic mean with its derivatives.
 
@@ -92,13 +93,13 @@ def log_mean_curvature(z1, y1, z2, y2):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _is_odd(y1, y2):
     """Return whether two nodes are not both positive or both negative."""
     return not ((y1 > 0.0 and y2 > 0.0) or (y1 < 0.0 and y2 < 0.0))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _odd_segment(y1, y2, length):
     """Return what Gammapy makes of a segment with a zero, a NaN or two signs, over its length."""
     if math.isnan(y1):
@@ -109,7 +110,7 @@ def _odd_segment(y1, y2, length):
     return y1 * math.expm1(rise) / rise if rise < 709.0 else math.copysign(math.inf, y1)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _segment(z1, y1, z2, y2, length):
     """Return the integral over one segment by its length."""
     if _is_odd(y1, y2):
@@ -119,7 +120,7 @@ def _segment(z1, y1, z2, y2, length):
     return log_mean(z1, y1, z2, y2)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def integrate(n_bins, n_segments, length, z, y, total):
     """Integrate a spectrum over the bins.
 
@@ -141,7 +142,7 @@ def integrate(n_bins, n_segments, length, z, y, total):
         total[k] = value
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def segments(n_bins, n_segments, length, z, y, total, weights):
     """Integrate a spectrum over the bins, with the derivatives by z at the nodes.
 

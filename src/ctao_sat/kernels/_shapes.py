@@ -24,8 +24,8 @@ Reference energies have no derivative here.
 import math
 
 import numpy as np
-from numba import njit
 
+from ctao_sat.kernels._jit import kernel
 from ctao_sat.kernels._loglog import log_mean, log_mean_curvature
 
 __all__ = [
@@ -49,7 +49,7 @@ _MEV_PER_TEV = 1e6
 _TINY = np.finfo(np.float64).tiny
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def power(order, ln_e, q, rows, z, d):
     """Power law: index, reference."""
     ln_ref = math.log(q[1])
@@ -60,7 +60,7 @@ def power(order, ln_e, q, rows, z, d):
             d[rows[0], n] = ln_ref - ln_e[n]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def power_2(order, ln_e, q, rows, z, d, h):
     """Power law of unit integral from emin to emax: index, emin, emax."""
     l1, l2 = math.log(q[1]), math.log(q[2])
@@ -80,7 +80,7 @@ def power_2(order, ln_e, q, rows, z, d, h):
             h[0, n] = -bend
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def log_parabola(order, ln_e, q, rows, z, d):
     """Log-parabola with two energies: alpha, beta, reference, escale."""
     ln_ref, ln_scale = math.log(q[2]), math.log(q[3])
@@ -94,7 +94,7 @@ def log_parabola(order, ln_e, q, rows, z, d):
             d[rows[1], n] = (ln_ref - ln_e[n]) * (ln_e[n] - ln_scale)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _power_of(base, exponent):
     """Return base ** exponent, where negative bases are good for whole exponents alone."""
     if exponent == 1.0:
@@ -104,7 +104,7 @@ def _power_of(base, exponent):
     return base**exponent
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def cutoff(order, ln_e, e, q, rows, z, d, h):
     r"""Power law with :math:`\exp(-(\lambda E)^\alpha)`: index, lambda, alpha, reference."""
     index, rate, alpha = q[0], q[1], q[2]
@@ -132,7 +132,7 @@ def cutoff(order, ln_e, e, q, rows, z, d, h):
             h[5, n] = -c * w * w
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def cutoff_3fgl(order, ln_e, e, q, rows, z, d, h):
     """Power law with exp((reference - E) / ecut): index, ecut, reference."""
     ln_ref = math.log(q[2])
@@ -150,7 +150,7 @@ def cutoff_3fgl(order, ln_e, e, q, rows, z, d, h):
             h[2, n] = 2.0 * fall / (q[1] * q[1])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def super_cutoff_3fgl(order, ln_e, q, rows, z, d, h):
     """Power law with exp((E0 / ecut)**b - (E / ecut)**b): index_1, b = index_2, ecut, E0."""
     b, ecut = q[1], q[2]
@@ -177,7 +177,7 @@ def super_cutoff_3fgl(order, ln_e, q, rows, z, d, h):
             h[5, n] = b * (1.0 + b) / (ecut * ecut) * (c0 - c)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def super_cutoff_4fgl(order, ln_e, q, rows, z, d, h):
     """Power law with exp(a (E0**b - E**b)) in MeV: index_1, b = index_2, a = expfactor, E0."""
     b, a = q[1], q[2]
@@ -203,7 +203,7 @@ def super_cutoff_4fgl(order, ln_e, q, rows, z, d, h):
             h[4, n] = first
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _curve_4fgl_dr3(u):
     """Return (exp(u) - 1 - u) / u**2 with derivatives; a short series below 0.01, as Gammapy."""
     if abs(u) < 1e-2:
@@ -215,7 +215,7 @@ def _curve_4fgl_dr3(u):
     return value, slope, bend
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def super_cutoff_4fgl_dr3(order, ln_e, q, rows, z, d, h):
     """Power law with the curvature of 4FGL-DR3: index_1, b = index_2, a = expfactor, E0.
 
@@ -241,7 +241,7 @@ def super_cutoff_4fgl_dr3(order, ln_e, q, rows, z, d, h):
             h[4, n] = -x * x * x * slope
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def broken_power_law(order, ln_e, e, q, rows, z, d, h):
     """Two power laws that meet: index1, index2, ebreak."""
     ln_break = math.log(q[2])
@@ -263,7 +263,7 @@ def broken_power_law(order, ln_e, e, q, rows, z, d, h):
             h[5, n] = -q[side] / (q[2] * q[2])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def smooth_broken_power_law(order, ln_e, q, rows, z, d, h):
     """Two power laws with a smooth passage: index1, index2, ebreak, beta, reference.
 
@@ -306,7 +306,7 @@ def smooth_broken_power_law(order, ln_e, q, rows, z, d, h):
             h[9, n] = -sign * turn * w * w / q[3]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def gaussian(order, e, q, rows, z, d, h, signs):
     """Normal distribution: mean, sigma; a negative sigma makes negative flux."""
     width = abs(q[1])
@@ -328,7 +328,7 @@ def gaussian(order, e, q, rows, z, d, h, signs):
             h[2, n] = (1.0 - 3.0 * t * t) / (q[1] * q[1])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def piecewise_log(order, left, weight, q, rows, z, d):
     """Norms at given energies, their logarithms interpolated.
 
@@ -350,7 +350,7 @@ def piecewise_log(order, left, weight, q, rows, z, d):
             d[rows[i + 1], n] = weight[n] / q[i + 1]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def piecewise_lin(order, left, weight, q, rows, z, d, signs, least):
     """Norms at given energies, interpolated; ``least`` stands for a norm of zero."""
     for r in rows:
@@ -371,7 +371,7 @@ def piecewise_lin(order, left, weight, q, rows, z, d, signs, least):
             d[rows[i + 1], n] = weight[n] / value
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def table(order, values, q, rows, z, d):
     """Tabulated factor to the power alpha: alpha. ``values`` (n,) are its logarithms."""
     for n in range(values.size):

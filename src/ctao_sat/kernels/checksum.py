@@ -1,7 +1,8 @@
 """Checksum of an array, fast enough to tell at every call whether data have changed."""
 
 import numpy as np
-from numba import njit
+
+from ctao_sat.kernels._jit import kernel
 
 __all__ = ["checksum"]
 
@@ -40,7 +41,7 @@ def checksum(array: np.ndarray) -> int:
     return int(_mix(words, np.uint64(rest), np.uint64(data.size)))
 
 
-@njit(cache=True)
+@kernel
 def _mix(words, rest, size):
     # Each step is a bijection of its lane for given words: one changed word changes the result.
     a, b, c, d = _PRIME, _PRIME << np.uint64(1), _PRIME << np.uint64(2), _PRIME << np.uint64(3)

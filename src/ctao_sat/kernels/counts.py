@@ -13,8 +13,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from ctao_sat.kernels._jit import kernel
 from ctao_sat.kernels.statistics import (
     CASH,
     LOG_TRUNCATION,
@@ -63,7 +63,7 @@ class CountsArrays(NamedTuple):
     signs: np.ndarray  # (n_f,): 1 where a spectrum must not be negative, 0 where it may be
 
 
-@njit(cache=True)
+@kernel
 def predict(arrays, f, mu):
     """Fill the predicted counts: mu = offset + M f.
 
@@ -76,7 +76,8 @@ def predict(arrays, f, mu):
     mu : array, shape (n_bins,)
         Filled.
     """
-    mu[:] = arrays.offset
+    for j in range(mu.shape[0]):
+        mu[j] = arrays.offset[j]
     blocks, row_bin, values = arrays.blocks, arrays.row_bin, arrays.values
     scratch = np.empty(_longest_block(blocks))
     for b in range(blocks.shape[0]):
@@ -92,14 +93,13 @@ def predict(arrays, f, mu):
         for c in range(1, n_columns):
             start += n_rows
             factor = f[column + c]
-            part = values[start : start + n_rows]
             for r in range(n_rows):
-                scratch[r] += factor * part[r]
+                scratch[r] += factor * values[start + r]
         for r in range(n_rows):
             mu[row_bin[row + r]] += scratch[r]
 
 
-@njit(cache=True)
+@kernel
 def _longest_block(blocks):
     longest = 1
     for b in range(blocks.shape[0]):
@@ -107,7 +107,7 @@ def _longest_block(blocks):
     return longest
 
 
-@njit(cache=True)
+@kernel
 def is_valid(arrays, f):
     """Return whether no implicit bin can turn negative with these spectra.
 
@@ -133,7 +133,7 @@ def is_valid(arrays, f):
     return True
 
 
-@njit(cache=True)
+@kernel
 def stat_sum(arrays, f, mu):
     """Return the statistic of the predicted counts ``mu``, without its constant.
 
@@ -161,16 +161,14 @@ def stat_sum(arrays, f, mu):
             total += _cash_sum(arrays.rows, mu, first, last)
         elif kind == WSTAT:
             for j in range(first, last):
-                total += wstat_value(
-                    arrays.rows[j, 0], arrays.rows[j, 1], arrays.rows[j, 2], mu[j]
-                )
+                total += wstat_value(arrays.rows[j, 0], arrays.rows[j, 1], arrays.rows[j, 2], mu[j])
         else:
             for j in range(first, last):
                 total += bin_value(kind, arrays.rows[j], arrays.tables, mu[j])
     return total
 
 
-@njit(cache=True)
+@kernel
 def _cash_sum(rows, mu, first, last):
     # The logarithm of a product costs one logarithm: bins with one or two counts are the rule.
     total, logs, product = 0.0, 0.0, 1.0
@@ -195,7 +193,7 @@ def _cash_sum(rows, mu, first, last):
     return 2 * (total - logs - math.log(product))
 
 
-@njit(cache=True)
+@kernel
 def bin_derivatives(arrays, mu, first, second):
     """Fill the derivatives of phi_j by mu_j.
 
@@ -228,7 +226,7 @@ def bin_derivatives(arrays, mu, first, second):
                 _, first[j], second[j] = bin_stat(kind, rows[j], arrays.tables, mu[j])
 
 
-@njit(cache=True)
+@kernel
 def expected_curvature(arrays, mu, second):
     """Fill the second derivatives of phi_j that are expected for the prediction.
 
@@ -247,7 +245,7 @@ def expected_curvature(arrays, mu, second):
             second[j] = bin_fisher(kind, arrays.rows[j], arrays.tables, mu[j])
 
 
-@njit(cache=True)
+@kernel
 def adjoint(arrays, first, out):
     """Fill the gradient by the spectra: M^T phi' + s.
 
@@ -260,7 +258,8 @@ def adjoint(arrays, first, out):
     out : array, shape (n_f,)
         Filled.
     """
-    out[:] = arrays.implicit
+    for i in range(out.shape[0]):
+        out[i] = arrays.implicit[i]
     blocks, row_bin, values = arrays.blocks, arrays.row_bin, arrays.values
     scratch = np.empty(_longest_block(blocks) + 4)
     for b in range(blocks.shape[0]):
@@ -272,7 +271,7 @@ def adjoint(arrays, first, out):
             out[column + c] += _dot(values[start : start + n_rows], scratch, n_rows)
 
 
-@njit(cache=True)
+@kernel
 def _dot(a, b, n):
     # Four sums at once: a single one waits for its own last addition.
     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
@@ -287,7 +286,7 @@ def _dot(a, b, n):
     return (s0 + s1) + (s2 + s3)
 
 
-@njit(cache=True)
+@kernel
 def add_curvature(arrays, second, jacobian, layout, curvature):
     """Add J^T M^T diag(phi'') M J to the matrix of second derivatives.
 
@@ -334,7 +333,7 @@ def add_curvature(arrays, second, jacobian, layout, curvature):
                     scratch[arrays.row_bin[row + r] - first_bin] = 0
 
 
-@njit(cache=True)
+@kernel
 def _block_jacobian(arrays, b, jacobian, start, jacobian_start, parameter_start):
     """Return the derivatives of the prediction of one block, shape (n_parameters, n_rows)."""
     column, n_columns, n_rows = arrays.blocks[b, 0], arrays.blocks[b, 1], arrays.blocks[b, 3]
@@ -352,7 +351,7 @@ def _block_jacobian(arrays, b, jacobian, start, jacobian_start, parameter_start)
     return out
 
 
-@njit(cache=True)
+@kernel
 def _overlap(arrays, a, b):
     """Return whether the ranges of bins of two blocks overlap; rows are sorted by bin."""
     rows = arrays.row_bin
@@ -363,7 +362,7 @@ def _overlap(arrays, a, b):
     return rows[first_a] <= rows[first_b + n_b - 1] and rows[first_b] <= rows[first_a + n_a - 1]
 
 
-@njit(cache=True)
+@kernel
 def _add_products(
     arrays, b, part, scratch, first_bin, parameter, same, parameter_start, parameter_index, out
 ):  # fmt: skip
@@ -379,7 +378,7 @@ def _add_products(
             out[parameter_index[other + q], parameter] += total
 
 
-@njit(cache=True)
+@kernel
 def wstat_constants(rows):
     """Return the sum of the terms of the on-off statistic that depend on the data alone.
 

@@ -9,14 +9,14 @@ Mohanty et al. (2013), ApJ 773, 168, appendix C, for upper limits.
 
 import math
 
-from numba import njit
+from ctao_sat.kernels._jit import kernel
 
 __all__ = ["chi2", "chi2_value", "distrib", "distrib_value", "profile", "profile_value"]
 
 _TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def chi2_value(y, sigma, mu):
     """Return the square of the deviation of a flux from its prediction, in units of the error.
 
@@ -34,7 +34,7 @@ def chi2_value(y, sigma, mu):
     return pull * pull
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def chi2(y, sigma, mu):
     """Return the statistic of `chi2_value` and its two derivatives with respect to ``mu``.
 
@@ -52,7 +52,7 @@ def chi2(y, sigma, mu):
     return pull * pull, -2.0 * pull / sigma, 2.0 / (sigma * sigma)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def distrib_value(y, errp, errn, is_valid, is_ul, ul, mu):
     """Return the statistic of a flux with asymmetric errors, or of an upper limit.
 
@@ -82,7 +82,7 @@ def distrib_value(y, errp, errn, is_valid, is_ul, ul, mu):
     return 0.0 if math.isnan(value) else value
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def distrib(y, errp, errn, is_valid, is_ul, ul, mu):
     """Return the statistic of `distrib_value` and its two derivatives with respect to ``mu``.
 
@@ -113,7 +113,7 @@ def distrib(y, errp, errn, is_valid, is_ul, ul, mu):
     return value, first, second
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _find_piece(tables, start, pieces, mu):
     """Return the piece of a profile that holds a flux; the first and the last one extend beyond.
 
@@ -142,7 +142,7 @@ def _find_piece(tables, start, pieces, mu):
     return low
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def profile_value(start, pieces, tables, mu):
     """Return a tabulated profile of the statistic, a polynomial of second degree per piece.
 
@@ -167,7 +167,7 @@ def profile_value(start, pieces, tables, mu):
     return tables[c] + x * (tables[c + 1] + x * tables[c + 2])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def profile(start, pieces, tables, mu):
     """Return the statistic of `profile_value` and its two derivatives with respect to ``mu``.
 

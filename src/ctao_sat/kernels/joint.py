@@ -1,10 +1,9 @@
-"""From parameters through spectra and counts to the statistic, in one call."""
+"""From spectra through counts to the statistic, and back to the parameters."""
 
 import numpy as np
-from numba import njit
 
+from ctao_sat.kernels._jit import kernel
 from ctao_sat.kernels.counts import adjoint, bin_derivatives, is_valid, predict, stat_sum
-from ctao_sat.kernels.spectra import evaluate
 
 __all__ = [
     "chain",
@@ -12,11 +11,10 @@ __all__ = [
     "clear_non_finite",
     "statistic",
     "statistic_and_gradient",
-    "statistics",
 ]
 
 
-@njit(cache=True)
+@kernel
 def clear_non_finite(f, start, signal):
     """Set the spectra of signals to zero where they are not finite.
 
@@ -45,20 +43,19 @@ def clear_non_finite(f, start, signal):
             if not np.isfinite(f[i]):
                 cleared[v] = True
         if cleared[v]:
-            f[start[v] : start[v + 1]] = 0
+            for i in range(start[v], start[v + 1]):
+                f[i] = 0.0
     return cleared
 
 
-@njit(cache=True)
-def statistic(p, spectra, start, signal, counts):
-    """Return the statistic, and whether the plan in ``counts`` holds for these parameters.
+@kernel
+def statistic(f, start, signal, counts):
+    """Return the statistic, and whether the plan in ``counts`` holds for these spectra.
 
     Parameters
     ----------
-    p : array, shape (n_parameters,)
-        Values of all parameters.
-    spectra : SpectraArrays
-        Compiled spectra, all of them with a kernel.
+    f : array, shape (n_f,)
+        Spectra; those of sources are cleared if they are not finite.
     start, signal : array
         See `clear_non_finite`.
     counts : CountsArrays
@@ -71,50 +68,28 @@ def statistic(p, spectra, start, signal, counts):
     valid : bool
         If false, ``stat`` means nothing: evaluate a plan with all bins.
     """
-    f, mu = np.empty(counts.implicit.shape[0]), np.empty(counts.offset.shape[0])
-    return _statistic(p, spectra, start, signal, counts, f, mu)
-
-
-@njit(cache=True)
-def _statistic(p, spectra, start, signal, counts, f, mu):
-    evaluate(0, p, spectra, f, f, f)
     clear_non_finite(f, start, signal)
     if not is_valid(counts, f):
         return np.nan, False
+    mu = np.empty(counts.offset.shape[0])
     predict(counts, f, mu)
     return stat_sum(counts, f, mu), True
 
 
-@njit(cache=True)
-def statistics(samples, spectra, start, signal, counts, out, valid):
-    """Fill the statistic of many sets of parameters.
+@kernel
+def statistic_and_gradient(f, df, signal, counts, layout, gradient):
+    """Return the statistic and whether the plan holds; add the gradient by the parameters.
 
     Parameters
     ----------
-    samples : array, shape (n, n_parameters)
-        Values of all parameters.
-    spectra, start, signal, counts
+    f, signal, counts
         See `statistic`.
-    out, valid : array, shape (n,)
-        Filled with what `statistic` returns.
-    """
-    f, mu = np.empty(counts.implicit.shape[0]), np.empty(counts.offset.shape[0])
-    for i in range(samples.shape[0]):
-        out[i], valid[i] = _statistic(samples[i], spectra, start, signal, counts, f, mu)
-
-
-@njit(cache=True)
-def statistic_and_gradient(p, spectra, signal, counts, layout, gradient):
-    """Return the statistic and whether the plan holds; fill the gradient by the parameters.
-
-    Parameters
-    ----------
-    p, spectra, signal, counts
-        See `statistic`.
+    df : array
+        Derivatives of the spectra by the parameters, flat.
     layout : tuple of array
         See `ctao_sat.kernels.counts.add_curvature`.
     gradient : array, shape (n_parameters,)
-        Filled.
+        Added to.
 
     Returns
     -------
@@ -122,25 +97,24 @@ def statistic_and_gradient(p, spectra, signal, counts, layout, gradient):
         See `statistic`.
     """
     start, df_start = layout[0], layout[1]
-    n_f, n_bins = counts.implicit.shape[0], counts.offset.shape[0]
-    f, by_f, df = np.empty(n_f), np.empty(n_f), np.empty(df_start[-1])
-    mu, first, second = np.empty(n_bins), np.empty(n_bins), np.empty(n_bins)
-    evaluate(1, p, spectra, f, df, df)
     cleared = clear_non_finite(f, start, signal)
     for v in range(cleared.shape[0]):
         if cleared[v]:
-            df[df_start[v] : df_start[v + 1]] = 0
+            for i in range(df_start[v], df_start[v + 1]):
+                df[i] = 0.0
     if not is_valid(counts, f):
         return np.nan, False
+    n_bins = counts.offset.shape[0]
+    mu, first, second = np.empty(n_bins), np.empty(n_bins), np.empty(n_bins)
+    by_f = np.empty(f.shape[0])
     predict(counts, f, mu)
     bin_derivatives(counts, mu, first, second)
     adjoint(counts, first, by_f)
-    gradient[:] = 0
     chain(by_f, df, layout, gradient)
     return stat_sum(counts, f, mu), True
 
 
-@njit(cache=True)
+@kernel
 def chain(by_f, df, layout, gradient):
     """Add the gradient by the parameters: J^T (dS/df).
 
@@ -165,7 +139,7 @@ def chain(by_f, df, layout, gradient):
             gradient[parameter_index[first + q]] += total
 
 
-@njit(cache=True)
+@kernel
 def chain_second(by_f, d2f, d2f_start, layout, curvature):
     """Add the part of the second derivatives that comes from the curvature of the spectra.
 

@@ -13,7 +13,8 @@ with a background profiled out.
 import math
 
 import numpy as np
-from numba import njit
+
+from ctao_sat.kernels._jit import kernel
 
 __all__ = [
     "LOG_TRUNCATION",
@@ -35,7 +36,7 @@ LOG_TRUNCATION = math.log(float(np.float32(TRUNCATION)))
 _MAX = float(np.finfo(np.float64).max)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def cash_value(n, w, mu):
     """Return the Cash statistic of a bin, 2 w (mu - n ln mu).
 
@@ -64,7 +65,7 @@ def cash_value(n, w, mu):
     return 2.0 * w * TRUNCATION
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def cash(n, w, mu):
     """Return the Cash statistic of a bin and its two derivatives with respect to ``mu``.
 
@@ -87,7 +88,7 @@ def cash(n, w, mu):
     return value, 2.0 * w, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _profile_background(n_on, n_off, alpha, mu):
     """Return what the background profiled out predicts in the two regions, and two auxiliaries.
 
@@ -122,7 +123,7 @@ def _profile_background(n_on, n_off, alpha, mu):
     return on, n_off * factor / (1.0 + alpha), e, root
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _wstat_finite(n_on, n_off, on, off):
     """Return the statistic for given predictions in the on and the off region.
 
@@ -146,7 +147,7 @@ def _wstat_finite(n_on, n_off, on, off):
     return 2.0 * value
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _wstat_literal(n_on, n_off, alpha, mu):
     """Return the statistic where it is not defined: as Gammapy's formula has it.
 
@@ -181,7 +182,7 @@ def _wstat_literal(n_on, n_off, alpha, mu):
     return min(max(total, -_MAX), _MAX) - constant
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def wstat_constant(n_on, n_off):
     """Return the terms of the on-off statistic that depend on the data alone.
 
@@ -206,7 +207,7 @@ def wstat_constant(n_on, n_off):
     return 2.0 * constant
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def wstat_value(n_on, n_off, alpha, mu):
     """Return the on-off statistic of a bin, its background profiled out.
 
@@ -235,7 +236,7 @@ def wstat_value(n_on, n_off, alpha, mu):
     return _wstat_literal(n_on, n_off, alpha, mu)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def wstat(n_on, n_off, alpha, mu):
     """Return the on-off statistic of a bin and its two derivatives with respect to the signal.
 
@@ -267,7 +268,7 @@ def wstat(n_on, n_off, alpha, mu):
     return _wstat_literal(n_on, n_off, alpha, mu), 0.0, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def wstat_background(n_on, n_off, alpha, mu):
     """Return the predicted counts of the off region that the on-off statistic profiles out.
 
@@ -286,7 +287,7 @@ def wstat_background(n_on, n_off, alpha, mu):
     return math.nan
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def wstat_weight(n_on, n_off, alpha, mu):
     """Return the Fisher information of a bin on its signal, the background profiled out.
 

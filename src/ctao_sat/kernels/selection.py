@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from ctao_sat.kernels._jit import kernel
 
 __all__ = ["EXPLICIT", "IMPLICIT", "LONELY", "UNUSED", "select"]
 
@@ -16,7 +17,7 @@ LONELY = 2
 EXPLICIT = 3
 
 
-@njit(cache=True)
+@kernel
 def select(counts, quiet, background, weights, mask, covered, floors, least, classes, sums):
     """Fill the class of each bin and the sums by energy.
 
@@ -48,7 +49,8 @@ def select(counts, quiet, background, weights, mask, covered, floors, least, cla
     """
     on_off, weighted, with_background = quiet.size > 0, weights.size > 0, background.size > 0
     for e in range(mask.shape[0]):
-        sums[e, :4] = 0
+        for k in range(4):
+            sums[e, k] = 0.0
         sums[e, 4] = np.inf
         for i in range(mask.shape[1]):
             if not mask[e, i]:

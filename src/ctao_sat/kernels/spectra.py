@@ -13,7 +13,6 @@ has amplitudes alone. Kinds of shapes and memory layout: `ctao_sat.kernels.spect
 import math
 
 import numpy as np
-from numba import njit
 
 from ctao_sat.kernels import _shapes
 from ctao_sat.kernels._blocks import (
@@ -23,6 +22,7 @@ from ctao_sat.kernels._blocks import (
     scatter_first,
     scatter_second,
 )
+from ctao_sat.kernels._jit import kernel
 from ctao_sat.kernels._loglog import integrate, segments
 from ctao_sat.kernels.spectra_layout import (
     BROKEN_POWER_LAW,
@@ -83,7 +83,7 @@ _INDEX_CLOSE = 1e-8
 _LEAST = 1e-100
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _add_shape(order, kind, ln_e, e, q, rows, z, d, h, signs):
     """Add the logarithm of one shape that needs no table."""
     if kind == POWER:
@@ -110,7 +110,7 @@ def _add_shape(order, kind, ln_e, e, q, rows, z, d, h, signs):
         _shapes.power_2(order, ln_e, q, rows, z, d, h)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _add_table(order, factor, n_nodes, ints, floats, q, rows, z, d, signs, least):
     """Add the logarithm of one tabulated shape."""
     kind = ints[factor + KIND]
@@ -125,7 +125,7 @@ def _add_table(order, factor, n_nodes, ints, floats, q, rows, z, d, signs, least
         _shapes.piecewise_lin(order, left, values, q, rows, z, d, signs, least)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _fill_nodes(order, at, p, ints, floats, work, rows, d, h):
     """Compute logarithms at the nodes of one spectrum, their derivatives, and their exponentials.
 
@@ -159,7 +159,7 @@ def _fill_nodes(order, at, p, ints, floats, work, rows, d, h):
         y[n] = signs[n] * math.exp(z[n])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _clear_empty(n_nodes, n_rows, y, d, h):
     """Remove derivatives of logarithms where there is no flux: 0 times infinity is not a number."""
     for n in range(n_nodes):
@@ -170,7 +170,7 @@ def _clear_empty(n_nodes, n_rows, y, d, h):
                 h[i, n] = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _gaussian_bins(order, at, p, ints, floats, total, first, second):
     """Integrate a normal distribution over the bins; derivatives by mean and sigma."""
     slot = ints[ints[at + FACTOR] + SLOT]
@@ -205,7 +205,7 @@ def _gaussian_bins(order, at, p, ints, floats, total, first, second):
             second[row_mean, row_sigma, k] = mixed
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _product(order, at, p, ints, floats, work, rows, d, h, weights, total, first, second):
     """Compute one spectrum of unit amplitude, with derivatives by the arguments of its shapes."""
     n_bins, n_segments = ints[at + N_BINS], ints[at + N_SEGMENTS]
@@ -232,7 +232,7 @@ def _product(order, at, p, ints, floats, work, rows, d, h, weights, total, first
         fill_second(at, p, ints, floats, weights, d, h, work[2], second)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def evaluate(order, p, arrays, f, df, d2f):
     """Compute all spectra that have a kernel; others are left as they are.
 

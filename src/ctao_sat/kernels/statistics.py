@@ -16,8 +16,7 @@ kind         row                                                 ``mu``
 ===========  ==================================================  ==================================
 """
 
-from numba import njit
-
+from ctao_sat.kernels._jit import kernel
 from ctao_sat.kernels.fluxes import (
     chi2,
     chi2_value,
@@ -71,7 +70,7 @@ DISTRIB = 3
 PROFILE = 4
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def bin_value(kind, row, tables, mu):
     """Return the statistic of a bin of any kind.
 
@@ -102,7 +101,7 @@ def bin_value(kind, row, tables, mu):
     return profile_value(int(row[0]), int(row[1]), tables, mu)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def bin_stat(kind, row, tables, mu):
     """Return the statistic of a bin of any kind and its two derivatives with respect to ``mu``.
 
@@ -127,7 +126,7 @@ def bin_stat(kind, row, tables, mu):
     return profile(int(row[0]), int(row[1]), tables, mu)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def bin_fisher(kind, row, tables, mu):
     """Return the second derivative of the statistic that is expected if the prediction is true.
 

@@ -7,6 +7,7 @@ from gammapy.datasets import Datasets
 
 from ctao_sat._gammapy import unique_models
 from ctao_sat.errors import ConfigError
+from ctao_sat.kernels.batch import statistics
 from ctao_sat.kernels.counts import (
     CountsArrays,
     adjoint,
@@ -20,7 +21,6 @@ from ctao_sat.kernels.joint import (
     clear_non_finite,
     statistic,
     statistic_and_gradient,
-    statistics,
 )
 from ctao_sat.likelihood._curvature import second_derivatives
 from ctao_sat.likelihood._kernels import KernelCache
@@ -255,7 +255,8 @@ class CompiledLikelihood:
         terms = self._terms
         if terms.is_native:
             spectra, plan = terms.spectra, self._plan
-            stat, valid = statistic(p, spectra.arrays, spectra.start, terms.signal, plan.arrays)
+            f, _, _ = spectra.compute(p, 0)
+            stat, valid = statistic(f, spectra.start, terms.signal, plan.arrays)
             if valid:
                 return stat + plan.constant + self._priors.value(p)
         f, _, _ = self.spectra_at(p, 0)
@@ -268,9 +269,10 @@ class CompiledLikelihood:
         """Return the statistic and its derivatives by the values of all parameters."""
         terms = self._terms
         if terms.is_native:
-            gradient = np.empty(len(p))
+            gradient = np.zeros(len(p))
+            f, df, _ = terms.spectra.compute(p, 1)
             stat, valid = statistic_and_gradient(
-                p, terms.spectra.arrays, terms.signal, self._plan.arrays, self.layout, gradient
+                f, df, terms.signal, self._plan.arrays, self.layout, gradient
             )
             if valid:
                 return self._with_priors(p, stat + self._plan.constant, gradient)

@@ -122,9 +122,9 @@ def source(name: str, spatial: SpatialModel, amplitude: float, index: float) -> 
 
 
 def filled(datasets: Datasets) -> Datasets:
-    """Return the cube with forty times the background: counts in most of its bins."""
+    """Return the cube with sixty times the background: counts in most of its bins."""
     dataset = _copy(datasets)
-    dataset.background.data *= 40
+    dataset.background.data *= 60
     dataset.models = centre_models()
     dataset.counts = _poisson(dataset.npred())
     return Datasets([dataset])
@@ -150,7 +150,11 @@ def masked_by_energy(datasets: Datasets) -> Datasets:
 
 
 def _copy(datasets: Datasets) -> MapDataset:
-    return datasets[0].copy(name="centre")
+    # Not copy(): it takes along the background that Gammapy has evaluated before.
+    one = datasets[0]
+    names = ("counts", "exposure", "psf", "edisp", "mask_safe", "gti")
+    parts = {name: getattr(one, name) for name in names}
+    return MapDataset(name=one.name, background=one.background.copy(), **parts)
 
 
 def _poisson(npred: Map) -> Map:
@@ -159,8 +163,8 @@ def _poisson(npred: Map) -> Map:
     return npred.copy(data=rng.poisson(npred.data).astype(np.float32))
 
 
-def survey(n_sources: int = 50, n_pixels: int = 500, *, counts: bool = True) -> Datasets:
-    """Return a simulated field of point sources: 10 x n_pixels x n_pixels bins of 0.02 deg.
+def survey(n_sources: int = 50, n_pixels: int = 500, width: float = 10) -> Datasets:
+    """Return a simulated field of point sources: 10 x n_pixels x n_pixels bins in ``width`` deg.
 
     Two spectral parameters a source and one of the background are free. After two hours, about as
     many of the bins have counts as in the cube of the Galactic centre.
@@ -173,16 +177,15 @@ def survey(n_sources: int = 50, n_pixels: int = 500, *, counts: bool = True) -> 
     geom = WcsGeom.create(
         skydir=center,
         frame="galactic",
-        binsz=0.02,
+        binsz=width / n_pixels,
         npix=n_pixels,
         axes=[MapAxis.from_energy_bounds("0.1 TeV", "10 TeV", nbin=10)],
     )
     empty = MapDataset.create(geom=geom, energy_axis_true=_axis_true(), name="survey")
     maker = MapDatasetMaker(selection=["background", "exposure", "psf", "edisp"])
     datasets = Datasets([maker.run(empty, observation)])
-    datasets.models = _survey_models(n_sources, 0.014 * n_pixels)
-    if counts:
-        datasets[0].counts = _poisson(datasets[0].npred())
+    datasets.models = _survey_models(n_sources, 0.7 * width)
+    datasets[0].counts = _poisson(datasets[0].npred())
     return datasets
 
 
@@ -201,6 +204,14 @@ def _survey_models(number: int, width: float) -> Models:
         )
     models.append(FoVBackgroundModel(dataset_name="survey"))
     return models
+
+
+def with_sources(datasets: Datasets, number: int) -> Datasets:
+    """Return the same data with the first sources only, and the background."""
+    fewer = Datasets([_copy(datasets)])
+    models = datasets.models
+    fewer.models = [*models[:number], models[-1]]
+    return fewer
 
 
 def thaw(datasets: Datasets, number: int) -> None:

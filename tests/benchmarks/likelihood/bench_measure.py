@@ -42,14 +42,16 @@ class Side:
     repeat: int = 1
 
 
-def in_turns(sides: dict[str, Side], turns: int) -> dict[str, float]:
-    """Return the median time of each side per call in s, timed A B A B so that drifts cancel."""
+def in_turns(
+    sides: dict[str, Side], turns: int, average: Callable = statistics.median
+) -> dict[str, float]:
+    """Return the time of each side per call in s, timed A B A B so that drifts cancel."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     gc.collect()
     for _ in range(turns):
         for name, side in sides.items():
             times[name] += [_time(side) for _ in range(side.repeat)]
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: average(values) for name, values in times.items()}
 
 
 def _time(side: Side) -> float:
