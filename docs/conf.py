@@ -34,13 +34,17 @@ html_theme_options = {
 html_sidebars = {
     page: []
     for page in (
+        "benchmarks",
         "changes",
         "command-line",
         "data-levels",
+        "fast-fits",
         "first-minutes",
         "index",
         "install",
+        "likelihood",
         "recipe-spectrum-1d",
         "simulation",
+        "spectral-kernels",
     )
 }

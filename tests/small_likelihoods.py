@@ -27,6 +27,7 @@ from gammapy.modeling.models import (
 
 __all__ = [
     "CENTER",
+    "ENERGY",
     "KINDS",
     "background_model",
     "cube",
@@ -119,9 +120,9 @@ def varying_psf():
     return result
 
 
-def cube(name="cube", n_pixels=12):
+def cube(name="cube", n_pixels=12, geom=None):
     """Return a cube with background, PSF and a mask that depends on energy, without counts."""
-    geom = _image(n_pixels)
+    geom = _image(n_pixels) if geom is None else geom
     mask = Map.from_geom(geom, dtype=bool)
     mask.data[...] = True
     mask.data[0, :, :2] = False

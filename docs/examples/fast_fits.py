@@ -28,6 +28,8 @@ dataset.counts.data = rng.poisson(dataset.npred().data)
 # The fit: the same call, the same result, and a report.
 result = sat.fit(datasets, compiled=True)
 print(result.report)
+minuit = result.optimize_result.minuit
+print(minuit.minos(minuit.parameters[0]).params[0].merror)
 
 # The likelihood as a function of the factors of the free parameters.
 like = compile_likelihood(datasets)

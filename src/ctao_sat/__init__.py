@@ -16,20 +16,22 @@ module      answers                                                          ver
 
 Topics:
 
-==========  ======================================================================================
-module      answers
-==========  ======================================================================================
-`recipes`   how do I do a whole science case from one file? `run` takes it to a run folder
-`workflow`  which steps were run, from what, and where are their products?
-`simulate`  what would be observed, for a model of the sky and a set of instrument responses?
-`plotting`  how do I see a product? Functions from products to matplotlib axes
-`report`    how do I show an analysis to others? One self-contained HTML page
-`result`    how do products get to disk, with their provenance?
-`config`    is this file what a recipe expects, and if not, which line is wrong?
-`parallel`  how do I do the same thing for each observation, on all cores?
-`errors`    what went wrong, and what can I do about it?
-`cli`       the command ``ctao-sat``: ``ctao-sat --help``
-==========  ======================================================================================
+============  ====================================================================================
+module        answers
+============  ====================================================================================
+`recipes`     how do I do a whole science case from one file? `run` takes it to a run folder
+`workflow`    which steps were run, from what, and where are their products?
+`simulate`    what would be observed, for a model of the sky and a set of instrument responses?
+`likelihood`  how well do these parameters describe these data? Gammapy's statistic, compiled
+`plotting`    how do I see a product? Functions from products to matplotlib axes
+`report`      how do I show an analysis to others? One self-contained HTML page
+`result`      how do products get to disk, with their provenance?
+`config`      is this file what a recipe expects, and if not, which line is wrong?
+`parallel`    how do I do the same thing for each observation, on all cores?
+`kernels`     what of it is compiled? Functions of numbers and arrays, for other modules to call
+`errors`      what went wrong, and what can I do about it?
+`cli`         the command ``ctao-sat``: ``ctao-sat --help``
+============  ====================================================================================
 
 The names used most are here as well, for example ``ctao_sat.DataStore`` or ``ctao_sat.SkyModel``.
 All of them are loaded when first used: ``import ctao_sat`` alone loads neither Gammapy nor astropy.
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
         dl4,
         dl5,
         errors,
+        kernels,
+        likelihood,
         parallel,
         plotting,
         recipes,
@@ -144,8 +148,8 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = ["__version__"]
 __all__ += [  # modules
-    "config", "dl3", "dl4", "dl5", "errors", "parallel", "plotting", "recipes", "report", "result",
-    "simulate", "workflow",
+    "config", "dl3", "dl4", "dl5", "errors", "kernels", "likelihood", "parallel", "plotting",
+    "recipes", "report", "result", "simulate", "workflow",
 ]
 __all__ += [  # ctao_sat.dl3
     "GTI", "DataStore", "EventList", "FixedPointingInfo", "Observation", "ObservationTable",

@@ -41,7 +41,7 @@ class Reference:
         self.migrad = np.array([parameter.error for parameter in free])
         minuit = self.result.minuit
         minuit.hesse()
-        slopes = np.array([p._inverse_transform_derivative(p.factor) for p in free])
+        slopes = np.array([parameter.scale for parameter in free])
         self.covariance = np.array(minuit.covariance) * np.outer(slopes, slopes)
         self.errors = np.sqrt(np.diag(self.covariance))
         free.value = self.values
@@ -151,7 +151,8 @@ def test_the_result_is_gammapys(datasets, spectral):
     np.testing.assert_array_equal(result.models.covariance.data, datasets.models.covariance.data)
     np.testing.assert_array_equal(result.covariance_result.matrix, datasets.models.covariance.data)
     assert len(result.trace) == 0
-    assert result.to_dict()["OptimizeResult"]["success"] is True
+    assert result.optimize_result.to_dict()["OptimizeResult"]["success"] is True
+    assert result.covariance_result.to_dict()["CovarianceResult"]["method"] == "hesse"
 
 
 def test_the_result_stays_when_the_models_change(datasets, spectral):
@@ -218,14 +219,19 @@ def test_linked_parameters_have_the_errors_and_the_covariance_of_gammapy(small):
     ours, result, expected = fits(small, "cube", link)
     assert result.success
     expected.check(ours)
-    second = ours.models["second"].spectral_model
-    assert second.index.error == ours.models["source"].spectral_model.index.error > 0
-    theirs = expected.datasets.models.covariance
-    scale = np.sqrt(np.diag(theirs.data))
+    source, second = (ours.models[name].spectral_model for name in ("source", "second"))
+    assert second.index.error == source.index.error > 0
+    assert second.covariance.data[0, 0] == pytest.approx(second.index.error**2)
+    theirs = expected.result
+    scale = np.sqrt(np.diag(theirs.covariance_result.matrix))
     scale[scale == 0] = 1
     scale = np.outer(scale, scale)
-    np.testing.assert_allclose(ours.models.covariance.data / scale, theirs.data / scale, atol=0.02)
-    np.testing.assert_array_equal(second.covariance.data[0, 0], second.index.error**2)
+    for one, other in (
+        (result.covariance_result.matrix, theirs.covariance_result.matrix),
+        (result.models.covariance.data, theirs.models.covariance.data),
+        (ours.models.covariance.data, theirs.models.covariance.data),
+    ):
+        np.testing.assert_allclose(one / scale, other / scale, atol=0.02)
 
 
 def test_frozen_parameters_do_not_move(small):
@@ -469,7 +475,7 @@ def test_a_dataset_left_to_gammapy_is_fitted_with_the_others(small):
 class HomeMade(SpectralModel):
     """A power law of somebody else: there is no kernel for it."""
 
-    tag = ["HomeMadeSpectralModel", "home-made"]
+    tag = ("HomeMadeSpectralModel", "home-made")
     index = Parameter("index", 2.0)
     amplitude = Parameter("amplitude", 1.2e-11, unit="cm-2 s-1 TeV-1", scale_method="scale10")
 

@@ -19,6 +19,7 @@ import pytest
 from gammapy.modeling import Parameters
 from gammapy.modeling.models import EBLAbsorptionNormSpectralModel
 
+from ctao_sat.dl5 import fit
 from ctao_sat.likelihood import compile_likelihood
 
 CHUNK = 24
@@ -343,6 +344,34 @@ def test_same_seed_same_case(zoo):
     assert one.features == two.features
     assert _gammapy(one) == _gammapy(two)
     assert _gammapy(one) != _gammapy(zoo.build(78))
+
+
+@pytest.mark.parametrize("seed", range(0, 480, 20))
+def test_fits(zoo, seed):
+    """The guard finds nothing, and no other minimiser finds less where the fit has ended."""
+    case = zoo.build(seed)
+    case.datasets.parameters.autoscale()
+    before = _gammapy(case)
+    # Parameters that the data do not constrain go where they like.
+    with np.errstate(all="ignore"):
+        result = fit(case.datasets, compiled="auto", guard=True)
+    assert not result.report.refused
+    assert len(result.report.guard) == 3
+    assert result.total_stat <= before
+    zoo.rebuild(case.datasets)
+    assert result.total_stat == pytest.approx(_gammapy(case), rel=1e-9, abs=1e-6)
+    if result.success and result.report.is_complete:
+        like = compile_likelihood(case.datasets)
+        x = _factors(like)
+        for _ in range(20):
+            nearby = x * (1 + 0.01 * case.rng.normal(size=len(x)))
+            low, high = (_limits(like, side) for side in ("factor_min", "factor_max"))
+            assert like.value(np.clip(nearby, low, high)) > result.total_stat - 0.05
+
+
+def _limits(like, side):
+    limits = [getattr(parameter, side) for parameter in like.parameters]
+    return np.nan_to_num(limits, nan=-np.inf if side == "factor_min" else np.inf)
 
 
 @pytest.mark.realdata

@@ -104,7 +104,7 @@ def _step(parameter, factor: float) -> float:
     elif parameter.unit.is_equivalent("deg"):
         step = 2e-3 / parameter.unit.to("deg") / abs(parameter.scale)
     else:
-        step = 1e-3 * max(abs(factor), 1e-3)
+        step = 1e-3 * (abs(factor) or 1.0)
     room = min(
         np.inf if np.isnan(parameter.factor_max) else parameter.factor_max - factor,
         np.inf if np.isnan(parameter.factor_min) else factor - parameter.factor_min,

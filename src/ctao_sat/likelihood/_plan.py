@@ -120,7 +120,7 @@ class PlanBuilder:
             values=np.concatenate([np.zeros(0), *self.values]),
             groups=np.array(self.groups, dtype=np.int64).reshape(-1, 4),
             implicit=self.implicit,
-            limits=np.array(self.limits, dtype=float).reshape(-1, self.n_f),
+            limits=np.array(self.limits, dtype=float).reshape(len(self.limits), self.n_f),
             floors=np.array(self.floors, dtype=float).reshape(-1, 3),
             signs=self.signs,
         )

@@ -40,6 +40,8 @@ class SlowTerm:
 
     def jacobian(self, p: np.ndarray) -> np.ndarray:
         """Return the derivatives by the free parameters in ``columns``, shape (n, n_columns)."""
+        if len(self.columns) == 0:
+            return np.zeros((len(self.value(p)), 0))
         columns = []
         for i in self.columns:
             step = self._step(i, p[i])
@@ -49,17 +51,18 @@ class SlowTerm:
                 shifted[i] += offset * step
                 total = total + weight * self.value(shifted)
             columns.append(total / step)
-        return np.array(columns).reshape(len(self.columns), -1).T
+        return np.array(columns).T
 
     def _step(self, i: int, value: float) -> float:
         parameter = self._map.all[i]
         if parameter.error > 0:
             step = 0.05 * parameter.error
         elif parameter.unit.is_equivalent("deg"):
-            # An angle has no natural scale in its value; a tenth of a usual pixel has.
-            step = 2e-3 / parameter.unit.to("deg")
+            # The value of an angle says nothing of its scale. Predictions have kinks where a
+            # point source crosses the centre of a pixel: the step is small against pixels.
+            step = 1e-4 / parameter.unit.to("deg")
         else:
-            step = 1e-3 * max(abs(value), 1e-3 * parameter.scale)
+            step = 1e-3 * (abs(value) or abs(parameter.scale))
         room = min(
             np.inf if np.isnan(parameter.max) else parameter.max - value,
             np.inf if np.isnan(parameter.min) else value - parameter.min,

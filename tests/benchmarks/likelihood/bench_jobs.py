@@ -163,11 +163,14 @@ def _poisson(npred: Map) -> Map:
     return npred.copy(data=rng.poisson(npred.data).astype(np.float32))
 
 
-def survey(n_sources: int = 50, n_pixels: int = 500, width: float = 10) -> Datasets:
+def survey(
+    n_sources: int = 50, n_pixels: int = 500, width: float = 10, *, ring: bool = False
+) -> Datasets:
     """Return a simulated field of point sources: 10 x n_pixels x n_pixels bins in ``width`` deg.
 
-    Two spectral parameters a source and one of the background are free. After two hours, about as
-    many of the bins have counts as in the cube of the Galactic centre.
+    The sources lie anywhere, or on a ring, where the PSF is the same for all of them. Two spectral
+    parameters a source and one of the background are free. After two hours,
+    about as many of the bins have counts as in the cube of the Galactic centre.
     """
     irfs = simulate.demo_array("south")
     center = SkyCoord(0, 0, unit="deg", frame="galactic")
@@ -184,24 +187,23 @@ def survey(n_sources: int = 50, n_pixels: int = 500, width: float = 10) -> Datas
     empty = MapDataset.create(geom=geom, energy_axis_true=_axis_true(), name="survey")
     maker = MapDatasetMaker(selection=["background", "exposure", "psf", "edisp"])
     datasets = Datasets([maker.run(empty, observation)])
-    datasets.models = _survey_models(n_sources, 0.7 * width)
+    datasets.models = _survey_models(n_sources, 0.7 * width, ring)
     datasets[0].counts = _poisson(datasets[0].npred())
     return datasets
 
 
-def _survey_models(number: int, width: float) -> Models:
+def _survey_models(number: int, width: float, ring: bool) -> Models:
     rng = np.random.default_rng(SEED)
     models = Models()
     for i in range(number):
-        lon, lat = rng.uniform(-width / 2, width / 2, 2) * u.deg
-        models.append(
-            source(
-                f"source-{i:03d}",
-                PointSpatialModel(lon_0=lon, lat_0=lat, frame="galactic"),
-                10 ** rng.uniform(-12.5, -11.5),
-                rng.uniform(2, 2.8),
-            )
-        )
+        lon, lat = rng.uniform(-width / 2, width / 2, 2)
+        if ring:
+            # The golden angle: the first few are spread as evenly as all of them.
+            angle = 2.39996 * i
+            lon, lat = width / 4 * np.cos(angle), width / 4 * np.sin(angle)
+        spatial = PointSpatialModel(lon_0=lon * u.deg, lat_0=lat * u.deg, frame="galactic")
+        amplitude, index = 10 ** rng.uniform(-12.5, -11.5), rng.uniform(2, 2.8)
+        models.append(source(f"source-{i:03d}", spatial, amplitude, index))
     models.append(FoVBackgroundModel(dataset_name="survey"))
     return models
 

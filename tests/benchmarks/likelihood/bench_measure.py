@@ -82,7 +82,10 @@ def slope(sizes: Sequence[float], times: Sequence[float]) -> float:
 
 @dataclass
 class Row:
-    """A line of the table: times in s, or sizes in the unit that ``unit`` names."""
+    """A line of the table: times in s, or sizes in the unit that ``unit`` names.
+
+    The JSON file also has the ``series`` of which a slope is taken.
+    """
 
     job: str
     what: str
@@ -94,6 +97,7 @@ class Row:
     allowed: float | None = None
     unit: str = "s"
     note: str = ""
+    series: list | None = None
 
     @property
     def ratio(self) -> float | None:

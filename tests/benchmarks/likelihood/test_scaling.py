@@ -64,6 +64,7 @@ def run(record, what: str, cases, limited=("value", "gradient", "compile"), inne
     for name, values in times.items():
         row = record.add(job, f"slope: {LABELS[name]}", ours=slope(sizes, values), unit="")
         row.note = f"{values[0]:.1e} s at {sizes[0]}, {values[-1]:.1e} s at {sizes[-1]}"
+        row.series = [list(pair) for pair in zip(sizes, values, strict=True)]
         row.most = STEEPEST if name in limited else None
     record.check(job)
 
@@ -73,13 +74,13 @@ def test_bins(record):
     run(
         record,
         "bins",
-        ((10 * n * n, bench_jobs.survey(8, n, 4)) for n in (100, 160, 240, 360, 500)),
+        ((10 * n * n, bench_jobs.survey(8, n, 4, ring=True)) for n in (100, 160, 240, 360, 500)),
     )
 
 
 def test_sources(record):
     """The same data with more and more sources in the model."""
-    datasets = bench_jobs.survey(64, 250, 5)
+    datasets = bench_jobs.survey(64, 250, 5, ring=True)
     cases = ((n, bench_jobs.with_sources(datasets, n)) for n in (4, 8, 16, 32, 64))
     run(record, "sources", cases)
 
@@ -88,7 +89,7 @@ def test_parameters(record):
     """The same data and sources with more and more free parameters."""
 
     def cases():
-        datasets = bench_jobs.survey(40, 250, 5)
+        datasets = bench_jobs.survey(40, 250, 5, ring=True)
         for n in (5, 10, 20, 40, 80):
             bench_jobs.thaw(datasets, n)
             yield n, datasets
