@@ -51,7 +51,7 @@ ENERGY_TRUE = MapAxis.from_energy_bounds("0.7 TeV", "30 TeV", nbin=6, name="ener
 
 def gti():
     """Return ten minutes of observation."""
-    return GTI.create(0 * u.s, 600 * u.s, reference_time=Time("2030-01-01", scale="tt"))
+    return GTI.create(0 * u.s, 600 * u.s, reference_time=Time("2020-01-01", scale="tt"))
 
 
 def _region():

@@ -37,7 +37,7 @@ PYTHONS = [
 ]
 GAMMAPY_DOI = "10.1051/0004-6361/202346488"
 MODULES = [
-    "cli", "config", "dl3", "dl4", "dl5", "errors", "parallel", "plotting", "recipes",
+    "cli", "config", "dl3", "dl4", "dl5", "errors", "likelihood", "parallel", "plotting", "recipes",
     "recipes.spectrum_1d", "report", "result", "simulate", "workflow",
 ]  # fmt: skip
 
@@ -275,5 +275,6 @@ def test_every_module_is_documented():
         path.parent.name if path.stem == "__init__" else path.stem
         for path in (*SOURCES.glob("*.py"), *SOURCES.glob("*/__init__.py"))
     }
-    public = {name for name in found if not name.startswith("_")} - {"ctao_sat"}
+    # Kernels take arrays and check nothing: they are for the modules above them.
+    public = {name for name in found if not name.startswith("_")} - {"ctao_sat", "kernels"}
     assert public == {name for name in MODULES if "." not in name}

@@ -22,6 +22,7 @@ from scipy.stats import chi2
 from ctao_sat import dl5
 from ctao_sat.errors import ConfigError, DataError, NotCompilable
 from ctao_sat.kernels.checksum import checksum
+from ctao_sat.likelihood import KernelCache
 
 KINDS = ["spectrum", "on-off", "cube", "map on-off", "flux points", "joint"]
 # Of the error: Gammapy's own minimiser stops within 0.014.
@@ -406,6 +407,18 @@ def test_changed_data_are_fitted(small, datasets):
     datasets[0].counts.data *= 2
     dl5.fit(datasets)
     assert datasets.parameters["amplitude"].value > 1.9 * before
+
+
+def test_kernels_of_earlier_fits_are_taken(small):
+    kernels, results = KernelCache(), []
+    for _ in range(2):
+        datasets = small.datasets("cube")
+        datasets.models = Models(list(datasets.models))
+        results.append(dl5.fit(datasets, guard=False, kernels=kernels))
+    seconds = [result.report.timings["kernels"] for result in results]
+    assert seconds[0] > 0
+    assert seconds[1] == 0
+    assert results[0].total_stat == results[1].total_stat
 
 
 # -- what cannot be compiled ----------------------------------------------------------------------

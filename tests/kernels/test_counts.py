@@ -112,7 +112,7 @@ def test_products_of_predictions_neither_overflow_nor_vanish():
     arrays = data(np.random.default_rng(2), n, 0)
     arrays.rows[:, 0], arrays.rows[:, 1] = 1 + np.arange(n) % 2, 1
     arrays.implicit[:] = 0
-    for prediction in (1e-20, 1e20, 1e-30, 0.0):
+    for prediction in (1e-20, 1e20, 1e-30, 0.0, 1e79, 1e160, 1e300):
         arrays.offset[:] = prediction
         ours = value(arrays, np.zeros(5))
         assert ours == pytest.approx(reference.counts_statistic(arrays, np.zeros(5)), rel=1e-12)

@@ -5,6 +5,10 @@ not, at the start and nearby.
 """
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -494,6 +498,45 @@ def test_fisher_information_is_that_of_expected_counts(zoo, sort):
     zoo.perturb(np.random.default_rng(1), Parameters(like.parameters))
     x = factors(like)
     assert not np.allclose(like.hessian(x), like.hessian(x, kind="fisher"), rtol=1e-3)
+
+
+BOUNDS = """
+import contextlib
+
+import numpy as np
+import zoo
+from ctao_sat.likelihood import compile_likelihood
+
+np.seterr(all="ignore")
+cases = [zoo.plain.spectrum(), zoo.plain.on_off(), zoo.plain.cube((3, 3), 2), zoo.plain.points()]
+cases += [zoo.build(seed).datasets for seed in (110, 178)]
+for datasets in cases:
+    datasets.parameters.autoscale()
+    like = compile_likelihood(datasets)
+    start = np.array([parameter.factor for parameter in like.parameters])
+    for index in range(len(start)):
+        for factor in (0, -1, 5, 1e3, np.nan):
+            x = start.copy()
+            x[index] *= factor
+            for call in (like.value, like.value_and_grad, like.hessian, lambda x: like.batch([x])):
+                # What is infinite in compiled code is an error in Python.
+                with contextlib.suppress(OverflowError, ZeroDivisionError, ValueError):
+                    call(x)
+print("within bounds")
+"""
+
+
+def test_kernels_stay_within_their_arrays(zoo):
+    """Compiled code does not look: what lies beyond an array is overwritten. Python does."""
+    environment = os.environ | {
+        "NUMBA_DISABLE_JIT": "1",
+        "PYTHONPATH": str(Path(zoo.__file__).parents[1]),
+        "PYTHONWARNINGS": "ignore",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", BOUNDS], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "within bounds\n", done.stderr
 
 
 # -- shared parts ------------------------------------------------------------------------------

@@ -28,6 +28,9 @@ DERIVATIVE = 1e-5
 # Where Gammapy predicts the counts, the library can take differences only, too.
 NUMERIC = 1e-2
 
+# By how much the factors of the compared points differ from the start, about.
+DISTANCES = (0, 0.05, 0.05, 0.5)
+
 # How many cases at least hold each of these; the names are those of the generator.
 COVERAGE = {
     "1 datasets": 100, "2 datasets": 50, "3 datasets": 25, "4 datasets": 12,
@@ -126,14 +129,14 @@ def _factors(like):
 
 
 def _points(zoo, case, like):
-    """Return three sets of factors, Gammapy's values there, and leave the last set."""
+    """Return the start, two points nearby and one far off, with Gammapy's values there."""
     start = [parameter.value for parameter in like.parameters]
     points, values = [], []
-    for number in range(3):
+    for distance in DISTANCES:
         for parameter, value in zip(like.parameters, start, strict=True):
             parameter.value = value
-        if number:
-            zoo.perturb(case.rng, Parameters(like.parameters))
+        if distance:
+            zoo.perturb(case.rng, Parameters(like.parameters), distance)
         points.append(_factors(like))
         values.append(_gammapy(case))
     return np.array(points), np.array(values)
@@ -141,7 +144,8 @@ def _points(zoo, case, like):
 
 def _agree(ours, theirs):
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-    return same | (np.abs(ours - theirs) <= VALUE * np.maximum(np.abs(theirs), 1))
+    with np.errstate(invalid="ignore"):
+        return same | (np.abs(ours - theirs) <= VALUE * np.maximum(np.abs(theirs), 1))
 
 
 def _compare_values(zoo, case, like, outcome):
@@ -162,6 +166,9 @@ def _compare_values(zoo, case, like, outcome):
         outcome.fail(f"stat_sum {like.stat_sum()!r}, value {live!r}")
     if not np.all(_agree(like.batch(points), ours)):
         outcome.fail(f"batch {like.batch(points) - ours} off")
+    far = like.value_and_grad(points[-1])
+    if np.isfinite(theirs[-1]) and not np.all(np.isfinite(far[1])):
+        outcome.fail(f"gradient far off {far[1]}")
     return points[1]
 
 

@@ -7,7 +7,7 @@ from gammapy.datasets import Datasets
 from gammapy.modeling import Fit, FitResult
 
 from ctao_sat.errors import ConfigError, DataError
-from ctao_sat.likelihood import fit_compiled
+from ctao_sat.likelihood import KernelCache, fit_compiled
 
 __all__ = ["fit"]
 
@@ -20,6 +20,7 @@ def fit(
     compiled: bool | str = "auto",
     errors: str = "hesse",
     guard: bool = True,
+    kernels: KernelCache | None = None,
 ) -> FitResult:
     """Fit the free parameters of the models to the datasets.
 
@@ -38,6 +39,8 @@ def fit(
     guard : bool
         Compare the compiled likelihood with Gammapy at the start, near it and at the optimum.
         Where they differ, warn, and let Gammapy fit.
+    kernels : `~ctao_sat.likelihood.KernelCache`, optional
+        PSF and energy-dispersion kernels that earlier fits of the same data have extracted.
 
     Returns
     -------
@@ -77,10 +80,12 @@ def fit(
     >>> result.success, result.covariance_result.method
     (True, 'hesse')
     >>> print(f"{model.spectral_model.index.value:.3f} {model.spectral_model.index.error:.3f}")
-    2.001 0.058
+    2.001 0.068
     """
     if compiled not in ("auto", True, False):
         raise ConfigError(f"Unknown choice: compiled={compiled!r}.", remedy="Take 'auto'.")
+    if errors not in ("hesse", "migrad"):
+        raise ConfigError(f"Unknown errors: {errors!r}.", remedy="Take 'hesse' or 'migrad'.")
     # Gammapy keeps the covariance on this object: a copy would take it away.
     if not isinstance(datasets, Datasets):
         datasets = Datasets(datasets)
@@ -95,7 +100,9 @@ def fit(
             remedy="Widen `fit.energy_min` and `fit.energy_max`, or loosen the safe mask.",
         )
     if compiled:
-        result = fit_compiled(datasets, complete=compiled is True, errors=errors, guard=guard)
+        result = fit_compiled(
+            datasets, complete=compiled is True, errors=errors, guard=guard, kernels=kernels
+        )
     else:
         # Optimisers try parameters at which spectra overflow.
         with np.errstate(all="ignore"):

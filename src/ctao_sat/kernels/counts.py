@@ -93,8 +93,10 @@ def predict(arrays, f, mu):
         for c in range(1, n_columns):
             start += n_rows
             factor = f[column + c]
+            # A slice needs no check of each index, which would keep the loop from vector units.
+            part = values[start : start + n_rows]
             for r in range(n_rows):
-                scratch[r] += factor * values[start + r]
+                scratch[r] += factor * part[r]
         for r in range(n_rows):
             mu[row_bin[row + r]] += scratch[r]
 
@@ -183,7 +185,8 @@ def _cash_sum(rows, mu, first, last):
             continue
         total += weight * m
         if n > 0:
-            if weight == 1 and n <= 2 and (n == 1 or n == 2):
+            # Of a moderate prediction neither the square nor the product leaves the range.
+            if weight == 1 and (n == 1 or n == 2) and 1e-80 < m < 1e80:
                 product *= m if n == 1 else m * m
                 if product < 1e-100 or product > 1e100:
                     logs += math.log(product)
@@ -346,8 +349,9 @@ def _block_jacobian(arrays, b, jacobian, start, jacobian_start, parameter_start)
         for q in range(n_parameters):
             factor = jacobian[line + q]
             if factor != 0:
+                part = arrays.values[value : value + n_rows]
                 for r in range(n_rows):
-                    out[q, r] += factor * arrays.values[value + r]
+                    out[q, r] += factor * part[r]
     return out
 
 

@@ -2,9 +2,9 @@
 
 The question answered here: *how well do these parameters describe these data, and in which
 direction do they get better?* A likelihood is linear up to the spectra. With f(p) all spectra at
-parameters p, and M what exposure, PSF and energy dispersion make of them,
+parameters p, and M what exposure, PSF and energy dispersion make of them::
 
-    mu = mu_0 + M f(p),    S = sum_j phi_j(mu_j),    dS/dp = (df/dp)^T M^T phi'(mu),
+    mu = mu_0 + M f(p),    S = sum_j phi_j(mu_j),    dS/dp = (df/dp)^T M^T phi'(mu)
 
 where phi_j is ``cash``, ``wstat`` or ``chi2`` of bin j. M is taken from Gammapy's own evaluators
 once; bins without counts are summed beforehand; derivatives are analytic. The statistic is that

@@ -15,6 +15,7 @@ __all__ = ["add_counts"]
 _MARGIN = 1e3
 # Bins below it stay far from Gammapy's truncation at 1e-25 whatever the norm of the background.
 _MIN_BACKGROUND = 1e-12
+_MAX_ALPHA = 1e100
 
 
 def add_counts(
@@ -176,7 +177,10 @@ class _Selection:
         data, none = self.data, np.zeros((0, 0))
         quiet = np.zeros((0, 0), dtype=bool)
         if data.kind == WSTAT:
-            quiet = self._flat((data.counts_off == 0) & (data.alpha > 0))
+            # Where there is no off region the ratio of exposures is the largest number, and Gammapy's
+            # statistic no number.
+            quiet = (data.counts_off == 0) & (data.alpha > 0) & (data.alpha < _MAX_ALPHA)
+            quiet = self._flat(quiet)
         select(
             self._flat(data.counts),
             quiet,

@@ -33,7 +33,7 @@ from ctao_sat.likelihood._terms import build_terms
 
 __all__ = ["CompiledLikelihood", "compile_likelihood"]
 
-_MAX_REPLANS = 3
+_MAX_PLANS = 4
 
 
 def compile_likelihood(
@@ -101,9 +101,9 @@ class CompiledLikelihood:
             spectra.start, spectra.dstart, spectra.column_start, spectra.column_index
         )  # fmt: skip
         self._full: Plan | None = None
-        self._replans = 0
         f, _, _ = spectra.compute(self._map.values(), 0)
         self._plan = self._terms.plan(f, full=False)
+        self._plans = [self._plan]
         self._fill_report(time.perf_counter() - start, self._kernels.seconds - before)
 
     def _fill_report(self, total: float, kernels: float) -> None:
@@ -322,15 +322,14 @@ class CompiledLikelihood:
     def plan_for(self, f: np.ndarray, *, full: bool = False) -> Plan:
         """Return the quick plan if it holds for these spectra, else the one with all bins."""
         if not full:
-            if is_valid(self._plan.arrays, f):
-                return self._plan
-            # Brighter sources have deeper noise: one plan made for them may hold from now on.
-            if self._replans < _MAX_REPLANS and _is_positive(self._plan.arrays, f):
-                self._replans += 1
-                plan = self._terms.plan(f, full=False)
+            for plan in self._plans:
                 if is_valid(plan.arrays, f):
-                    self._plan = plan
                     return plan
+            # Brighter sources have deeper noise: a plan made for them may hold from now on.
+            if len(self._plans) < _MAX_PLANS and _is_positive(self._plan.arrays, f):
+                self._plans.append(self._terms.plan(f, full=False))
+                if is_valid(self._plans[-1].arrays, f):
+                    return self._plans[-1]
         if self._full is None:
             self._full = self._terms.plan(f, full=True)
         return self._full

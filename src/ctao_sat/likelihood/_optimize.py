@@ -115,12 +115,16 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         if errors == "hesse":
             minuit.hesse()
     covariance, covariance_message = _covariance(minuit, errors)
-    x = np.array(minuit.values)
+    x, stat, finite = np.array(minuit.values), float(minuit.fval), True
+    if not np.all(np.isfinite(x)):
+        # Lost on the way: better the start than no number.
+        x, finite = np.array([parameter.factor for parameter in likelihood.parameters]), False
+        stat = objective.value(x)
     return Optimum(
         x=x,
-        stat=float(minuit.fval),
+        stat=stat,
         covariance=covariance,
-        success=bool(minuit.valid and np.all(np.isfinite(x))),
+        success=bool(minuit.valid and finite),
         covariance_success=bool(np.all(np.isfinite(covariance))),
         message=_message(minuit),
         covariance_message=covariance_message,
@@ -131,24 +135,45 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
 
 
 def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
+    """Return Minuit at a minimum, if it has found one.
+
+    With limits, Minuit works in other coordinates, and takes the matrix of second derivatives
+    there without the part that comes from their curvature: near a limit it then runs away. So
+    limits and that matrix are never passed together. Without limits it leads to the minimum
+    quickly; if that lies within the limits, it is the start of a second, careful run.
+    """
     start = np.array([parameter.factor for parameter in likelihood.parameters])
-    minuit = _minuit(likelihood, objective, start, second=True)
+    limits = _limits(likelihood)
+    minuit = _minuit(likelihood, objective, start, None)
     minuit.migrad()
-    if minuit.valid:
+    if minuit.valid and not np.isfinite(limits).any():
         return minuit
-    # At a limit Minuit's own coordinates have a curvature that the second derivatives passed to
-    # it lack.
-    other = _minuit(likelihood, objective, np.array(minuit.values), second=False)
+    end = np.array(minuit.values)
+    inside = np.all((end > limits[0]) & (end < limits[1]))
+    better = minuit.valid and inside and minuit.fval <= objective.value(start)
+    other = _minuit(likelihood, objective, end if better else start, limits)
     other.migrad()
     if not other.valid:
         other.strategy = 2
         other.migrad()
-    return other if other.fval <= minuit.fval or other.valid else minuit
+    return other
+
+
+def _limits(likelihood: CompiledLikelihood) -> np.ndarray:
+    """Return lower and upper limits of the factors, infinite where there are none."""
+    limits = [(p.factor_min, p.factor_max) for p in likelihood.parameters]
+    low, high = np.array(limits, dtype=float).T
+    return np.array([np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)])
 
 
 def _minuit(
-    likelihood: CompiledLikelihood, objective: _Objective, start: np.ndarray, *, second: bool
+    likelihood: CompiledLikelihood,
+    objective: _Objective,
+    start: np.ndarray,
+    limits: np.ndarray | None,
 ) -> Minuit:
+    """Return Minuit with second derivatives, or with limits."""
+    second = limits is None
     parameters = likelihood.parameters
     with warnings.catch_warnings():
         # It says that G2 has no effect beside the matrix; yet where the matrix is not positive
@@ -166,20 +191,18 @@ def _minuit(
     minuit.strategy = 1
     # Gammapy has 0.1, which may end 0.014 sigma off; with second derivatives nearer costs a step.
     minuit.tol = 1e-3
-    for name, parameter in zip(minuit.parameters, parameters, strict=True):
-        low, high = parameter.factor_min, parameter.factor_max
-        if not (np.isnan(low) and np.isnan(high)):
-            minuit.limits[name] = (
-                None if np.isnan(low) else low, None if np.isnan(high) else high
-            )  # fmt: skip
+    for i, parameter in enumerate(parameters):
+        if limits is not None and np.isfinite(limits[:, i]).any():
+            # Minuit's way to say that there is none on one side is an infinite one.
+            minuit.limits[i] = tuple(limits[:, i])
         if parameter.error > 0:
-            minuit.errors[name] = parameter.error / abs(parameter.scale)
+            minuit.errors[i] = parameter.error / abs(parameter.scale)
     return minuit
 
 
 def _covariance(minuit: Minuit, errors: str) -> tuple[np.ndarray, str]:
     n = len(minuit.values)
-    if minuit.covariance is None:
+    if minuit.covariance is None or not np.isfinite(minuit.fval):
         return np.full((n, n), np.nan), "No covariance: the second derivatives have no inverse."
     covariance = np.array(minuit.covariance)
     if errors == "migrad":

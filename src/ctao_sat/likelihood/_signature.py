@@ -83,7 +83,23 @@ def _fixed_parameters(datasets: Datasets, parameters: ParameterMap, terms: Terms
 
 
 def _state(datasets: Datasets) -> tuple:
-    return tuple(_dataset_state(dataset) for dataset in datasets)
+    models = tuple(_model_state(model) for model in unique_models(datasets))
+    return models, *(_dataset_state(dataset) for dataset in datasets)
+
+
+def _model_state(model) -> tuple:
+    """Return what a model holds beside its parameters: options, templates, tables."""
+    options = tuple(sorted(getattr(model, "apply_irf", {}).items()))
+    arrays = []
+    parts = [model, *(getattr(model, f"{kind}_model", None) for kind in _PARTS)]
+    while parts:
+        part = parts.pop()
+        if part is None:
+            continue
+        parts += [getattr(part, name, None) for name in ("model1", "model2", "model")]
+        arrays += [getattr(part, name, None) for name in ("map", "values", "data", "energy")]
+    found = (np.asarray(getattr(array, "data", array)) for array in arrays if array is not None)
+    return options, *(checksum(array) for array in found if array.dtype.kind in "bfiu")
 
 
 def _dataset_state(dataset) -> tuple:
@@ -96,6 +112,9 @@ def _dataset_state(dataset) -> tuple:
             continue
         part = getattr(dataset, name, None)
         sums.append(None if part is None else checksum(np.asarray(part.data)))
+    gti = dataset.gti
+    if gti is not None:
+        sums += [checksum(gti.time_start.mjd), checksum(gti.time_stop.mjd)]
     for name in ("psf", "edisp"):
         irf = getattr(dataset, name, None)
         data = None if irf is None else getattr(irf, f"{name}_map").data

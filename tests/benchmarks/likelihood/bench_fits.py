@@ -261,11 +261,14 @@ def check_minimum(
     )
 
 
-def count_calls(like: CompiledLikelihood) -> int:
-    """Return how often Minuit calls the statistic when set up as by Gammapy, without gradients."""
-    x = [p.factor for p in like.parameters]
-    minuit = Minuit(like.value, x)
+def count_calls(like: CompiledLikelihood, most: int) -> int:
+    """Return how often Minuit calls the statistic when set up as by Gammapy, without gradients.
+
+    It stops soon after ``most`` calls, whether it has converged or not.
+    """
+    like.datasets.models.parameters.autoscale()
+    minuit = Minuit(like.value, [p.factor for p in like.parameters])
     minuit.errordef, minuit.tol, minuit.strategy = 1, 0.1, 1
     minuit.errors = 1
-    minuit.migrad()
+    minuit.migrad(ncall=most, iterate=1)
     return minuit.nfcn

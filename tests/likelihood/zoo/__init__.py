@@ -138,7 +138,7 @@ def _make_sources(case, datasets, position):
         case.features |= features
     if special == "custom spectrum":
         sources[0].spectral_model = _spectra.wavy(rng)
-    if not any(len(source.parameters) for source in sources):
+    if not any(len(source.spectral_model.parameters) for source in sources):
         sources[0].spectral_model = _spectra.power_law(rng)
     return sources
 
@@ -187,7 +187,8 @@ def _link_and_penalise(case, models):
     case.shape = _extras.free_shape(models, FREE_SHAPES.get(case.special, ()))
     parameters = Models(models).parameters.unique_parameters
     if len(parameters.free_parameters) == 0:
-        parameters[0].frozen = False
+        spectra = [p for model in models for p in model.spectral_model.parameters]
+        spectra[0].frozen = False
     penalties = None
     if rng.uniform() < 0.2:
         penalties, features = _extras.penalties(rng, parameters)
