@@ -13,8 +13,8 @@ name                            why it is here
 `compound_region_to_regions`    of ``gammapy.utils``, which promises no stability
 `source_names`                  the columns with the names of a source are private to a catalogue
 `current_evaluator`             whether an evaluator of a dataset is up to date is private to it
-`new_evaluator`                 ``MapEvaluator.update`` is what a dataset calls itself; the PSF kernel
-                                of a dataset with one spatial bin is private to it
+`new_evaluator`                 ``MapEvaluator.update`` is what a dataset calls itself; the PSF
+                                kernel of a dataset with one spatial bin is private to it
 `with_evaluators`,              a dataset keeps its evaluators in a private attribute
 `fresh_copy`
 `penalties`                     ``Datasets`` keeps them, and the covariance, in private attributes

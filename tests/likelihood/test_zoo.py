@@ -7,8 +7,6 @@ which the statistic changes by one. To repeat a case: ``zoo.build(seed)``.
 """
 
 import functools
-import importlib.util
-import sys
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -281,11 +279,7 @@ def _check(zoo, seed):
 @pytest.fixture(scope="module")
 def outcome_of(zoo):
     """Return a function from a seed to what the comparison has found; each is made once."""
-    with pytest.MonkeyPatch.context() as patch:
-        if importlib.util.find_spec("ray") is None:
-            # Gammapy looks for it at each change of a covariance, a fifth of the time of all.
-            patch.setitem(sys.modules, "ray", None)
-        yield functools.cache(functools.partial(_check, zoo))
+    return functools.cache(functools.partial(_check, zoo))
 
 
 def _chunks():

@@ -35,7 +35,7 @@ def kernel(function: Callable) -> Any:
     >>> double(1.5)
     3.0
     """
-    options = {"error_model": "numpy", "no_cfunc_wrapper": True}
+    options: Any = {"error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:

@@ -166,8 +166,10 @@ def _clear_empty(n_nodes, n_rows, y, d, h):
         if y[n] == 0.0:
             for r in range(n_rows):
                 d[r, n] = 0.0
-            for i in range(h.shape[0]):
-                h[i, n] = 0.0
+            # Without second derivatives there are rows, but no columns.
+            if h.shape[1] > n:
+                for i in range(h.shape[0]):
+                    h[i, n] = 0.0
 
 
 @kernel

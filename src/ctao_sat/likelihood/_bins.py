@@ -65,12 +65,21 @@ def _take(array: np.ndarray, energy, index: np.ndarray) -> np.ndarray:
     return plane[index]
 
 
-def _add_rows(builder: PlanBuilder, data: CountsData, rows: np.ndarray, background) -> int:
-    """Add bins; the background is in their offset if no model changes it."""
+def _add_rows(builder: PlanBuilder, data: CountsData, rows: np.ndarray, background):
+    """Add bins; return the first, and the background that a model scales.
+
+    What no model changes is in their offset. So is what is not finite: the statistic truncates
+    it, with a derivative of 0, which must not meet it in a product.
+    """
     if data.kind == WSTAT:
         builder.constant += wstat_constants(rows)
-    fixed = background is not None and data.background_request is None
-    return builder.add_bins(data.kind, rows, background if fixed else np.zeros(len(rows)))
+    if background is None:
+        return builder.add_bins(data.kind, rows, np.zeros(len(rows))), None
+    if data.background_request is None:
+        return builder.add_bins(data.kind, rows, background), None
+    finite = np.isfinite(background)
+    first = builder.add_bins(data.kind, rows, np.where(finite, 0.0, background))
+    return first, np.where(finite, background, 0.0)
 
 
 def _add_region(builder: PlanBuilder, data: CountsData, columns: Columns) -> np.ndarray:
@@ -78,11 +87,11 @@ def _add_region(builder: PlanBuilder, data: CountsData, columns: Columns) -> np.
     index = np.flatnonzero(data.mask)
     background = None if data.background is None else _take(data.background, None, index)
     first_block = len(builder.blocks)
-    first = _add_rows(builder, data, _rows(data, None, index), background)
+    first, background = _add_rows(builder, data, _rows(data, None, index), background)
     bins = first + np.arange(len(index))
-    if columns.background is not None:
+    if columns.background is not None and background is not None:
         column, vector = columns.background
-        for row, energy in enumerate(index):
+        for row, energy in enumerate(index.tolist()):
             builder.add_block(column + energy, vector, bins[[row]], background[[row]][None])
     for response, (column, vector, factor) in zip(data.responses, columns.responses, strict=True):
         values = factor * response.edisp[:, index] * response.images[:, 0]
@@ -113,11 +122,11 @@ def _add_plane(builder, data, columns, energy: int, pixels: np.ndarray, merged=N
     """Add bins of one energy; ``merged`` is one more, of background only: counts, background."""
     first_block = len(builder.blocks)
     background = None if data.background is None else _take(data.background, energy, pixels)
-    first = _add_rows(builder, data, _rows(data, energy, pixels), background)
+    first, background = _add_rows(builder, data, _rows(data, energy, pixels), background)
     bins = first + np.arange(len(pixels))
     for response, place in zip(data.responses, columns.responses, strict=True):
         _add_response(builder, data, response, place, energy, pixels, bins)
-    if columns.background is not None:
+    if columns.background is not None and background is not None:
         column, vector = columns.background
         if merged is not None:
             last = builder.add_bins(CASH, np.array([[merged[0], 1, 0, 0, 0, 0.0]]), np.zeros(1))
@@ -177,10 +186,10 @@ class _Selection:
         data, none = self.data, np.zeros((0, 0))
         quiet = np.zeros((0, 0), dtype=bool)
         if data.kind == WSTAT:
-            # Where there is no off region the ratio of exposures is the largest number, and Gammapy's
-            # statistic no number.
-            quiet = (data.counts_off == 0) & (data.alpha > 0) & (data.alpha < _MAX_ALPHA)
-            quiet = self._flat(quiet)
+            # Where there is no off region the ratio of exposures is the largest number, and
+            # Gammapy's statistic none.
+            near = (data.alpha > 0) & (data.alpha < _MAX_ALPHA)
+            quiet = self._flat((data.counts_off == 0) & near)
         select(
             self._flat(data.counts),
             quiet,
@@ -253,8 +262,10 @@ class _Selection:
             if self.data.weights is not None:
                 weights *= np.where(implicit[window], self.data.weights[window], 0.0)
             images = response.images.reshape(len(response.images), -1)
-            share = images @ weights.reshape(self.n_energy, -1).T
-            sums = factor * np.sum(response.edisp * share, axis=1)
+            # Infinite weights are not forbidden.
+            with np.errstate(invalid="ignore"):
+                share = images @ weights.reshape(self.n_energy, -1).T
+                sums = factor * np.sum(response.edisp * share, axis=1)
             stop = column + len(sums)
             self.builder.implicit[column:stop] += 2 * sums
             self.builder.signs[column:stop] |= sums != 0

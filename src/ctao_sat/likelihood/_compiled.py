@@ -82,17 +82,16 @@ class CompiledLikelihood:
         self._watch = watch
         self._compile()
 
-    def _compile(self) -> None:
+    def _compile(self, *, reuse: bool = True) -> None:
         start, before = time.perf_counter(), self._kernels.seconds
         models = unique_models(self.datasets)
         if not models:
             raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")
-        parameters = {id(p): p for model in models for p in model.parameters}.values()
+        parameters = list({id(p): p for model in models for p in model.parameters}.values())
         self.report = Report()
-        self._signature: Signature | None = None
         self._map = ParameterMap(parameters)
         self._priors = build_priors(self.datasets, self._map.all, self._map.free)
-        self._terms = build_terms(self.datasets, self._map, self._kernels, self.report)
+        self._terms = build_terms(self.datasets, self._map, self._kernels, self.report, reuse=reuse)
         self._signature = Signature(self.datasets, self._map, self._terms, self._priors)
         if self._watch:
             self._signature.take()
@@ -129,7 +128,8 @@ class CompiledLikelihood:
         """
         if not self._watch or self._signature.is_current():
             return False
-        self._compile()
+        # Gammapy's evaluators may still have the kernels of a response that was exchanged.
+        self._compile(reuse=False)
         return True
 
     # -- what users call ------------------------------------------------------------------------

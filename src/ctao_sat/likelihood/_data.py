@@ -37,8 +37,8 @@ class CountsData:
         Counts, and the bins to fit.
     weights : array or None
         Of the bins; None if all are 1.
-    counts_off, alpha : array or None
-        Of on-off data.
+    counts_off, alpha : array
+        Of on-off data; empty for others.
     background : array or None
         Expected counts, without the background model.
     background_request : `SpectrumRequest` or None
@@ -54,15 +54,15 @@ class CountsData:
     counts: np.ndarray
     mask: np.ndarray
     weights: np.ndarray | None = None
-    counts_off: np.ndarray | None = None
-    alpha: np.ndarray | None = None
+    counts_off: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    alpha: np.ndarray = field(default_factory=lambda: np.zeros(0))
     background: np.ndarray | None = None
     background_request: SpectrumRequest | None = None
     responses: list[Response] = field(default_factory=list)
     slow: dict[str, str] = field(default_factory=dict)
 
 
-def describe_counts(dataset: MapDataset, kernels: KernelCache) -> CountsData:
+def describe_counts(dataset: MapDataset, kernels: KernelCache, *, reuse: bool = True) -> CountsData:
     """Return a dataset as arrays and responses.
 
     Parameters
@@ -71,6 +71,8 @@ def describe_counts(dataset: MapDataset, kernels: KernelCache) -> CountsData:
         With models, or none.
     kernels : `KernelCache`
         Where PSF and energy dispersion are extracted.
+    reuse : bool
+        See `build_response`.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def describe_counts(dataset: MapDataset, kernels: KernelCache) -> CountsData:
     elif dataset.background is not None:
         data.background = np.asarray(dataset.background.data, dtype=float)
         _add_background_model(data)
-    _add_responses(data, kernels)
+    _add_responses(data, kernels, reuse)
     return data
 
 
@@ -157,14 +159,14 @@ def _shape_of_background(model: FoVBackgroundModel, geom) -> np.ndarray:
     return np.asarray(u.Quantity(model.spatial_model(*position)).value, dtype=float)
 
 
-def _add_responses(data: CountsData, kernels: KernelCache) -> None:
+def _add_responses(data: CountsData, kernels: KernelCache, reuse: bool) -> None:
     for model in data.dataset.models or []:
         if isinstance(model, FoVBackgroundModel):
             continue
         try:
-            response = build_response(data.dataset, model, kernels)
-        except NotCompilable as reason:
-            data.slow[model.name] = reason.message
+            response = build_response(data.dataset, model, kernels, reuse=reuse)
+        except NotCompilable as error:
+            data.slow[model.name] = error.message
         else:
             if response is not None:
                 data.responses.append(response)

@@ -21,7 +21,9 @@ def perturbed(likelihood: CompiledLikelihood) -> np.ndarray:
             step = min(step, 0.3 * parameter.error / abs(parameter.scale))
         x = parameter.factor + (step if i % 2 == 0 else -step)
         low, high = parameter.factor_min, parameter.factor_max
-        out.append(min(max(x, -np.inf if np.isnan(low) else low), np.inf if np.isnan(high) else high))
+        out.append(
+            min(max(x, -np.inf if np.isnan(low) else low), np.inf if np.isnan(high) else high)
+        )
     return np.array(out)
 
 

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+from gammapy.maps import Geom, Map
 
 from ctao_sat.kernels.checksum import checksum
 
@@ -38,11 +39,11 @@ class KernelCache:
 
     def psf(self, psf_map):
         """Return what stands for a PSF map when kernels are extracted; None stays None."""
-        return None if psf_map is None else _CachedIRF(self, psf_map, psf_map.psf_map.data)
+        return None if psf_map is None else _CachedIRF(self, psf_map, psf_map.psf_map)
 
     def edisp(self, edisp_map):
         """Return what stands for an energy dispersion map; None stays None."""
-        return None if edisp_map is None else _CachedIRF(self, edisp_map, edisp_map.edisp_map.data)
+        return None if edisp_map is None else _CachedIRF(self, edisp_map, edisp_map.edisp_map)
 
     def get(self, key: tuple, extract):
         """Return the kernel of a key; call ``extract`` if it is new."""
@@ -56,10 +57,11 @@ class KernelCache:
 class _CachedIRF:
     """The methods of an IRF map that `~gammapy.datasets.evaluator.MapEvaluator` calls."""
 
-    def __init__(self, cache: KernelCache, irf, data: np.ndarray):
+    def __init__(self, cache: KernelCache, irf, irf_map: Map):
         self._cache = cache
         self._irf = irf
-        self._key = (checksum(data), data.shape)
+        axes = tuple((axis.name, *_edges(axis)) for axis in irf_map.geom.axes)
+        self._key = (checksum(irf_map.data), str(irf_map.unit), axes, _image(irf_map.geom))
 
     @property
     def has_single_spatial_bin(self) -> bool:
@@ -84,6 +86,7 @@ class _CachedIRF:
             _edges(geom.axes[self.energy_name]),
             scales,
             geom.frame,
+            None if geom.is_region else geom.projection,
             containment,
             None if max_radius is None else str(max_radius),
         )
@@ -95,7 +98,11 @@ class _CachedIRF:
         )
 
     def containment(self, **kwargs):
-        key = ("containment", *self._key, *((k, np.asarray(v).tobytes()) for k, v in kwargs.items()))
+        key = (
+            "containment",
+            *self._key,
+            *((k, np.asarray(v).tobytes()) for k, v in kwargs.items()),
+        )
         return self._cache.get(key, lambda: self._irf.containment(**kwargs))
 
 
@@ -105,5 +112,14 @@ def _position(position) -> tuple | None:
     return position.frame.name, float(position.data.lon.deg), float(position.data.lat.deg)
 
 
-def _edges(axis) -> tuple | None:
-    return None if axis is None else (str(axis.unit), np.asarray(axis.edges.value).tobytes())
+def _edges(axis) -> tuple:
+    return () if axis is None else (str(axis.unit), np.asarray(axis.edges.value).tobytes())
+
+
+def _image(geom: Geom) -> tuple:
+    """Return what tells the pixels of two maps apart; kernels of a region have no position."""
+    if geom.is_region:
+        return ()
+    wcs = geom.wcs.wcs
+    numbers = (wcs.crval, wcs.crpix, wcs.cdelt, wcs.get_pc())
+    return (geom.frame, tuple(wcs.ctype), *(np.asarray(n).tobytes() for n in numbers))

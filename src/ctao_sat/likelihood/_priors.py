@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from gammapy.datasets import Datasets
@@ -23,7 +24,7 @@ from ctao_sat.likelihood._differences import differentiate
 
 __all__ = ["Priors", "build_priors", "prior_signature"]
 
-Owner = Datasets | DatasetModels
+Owner: TypeAlias = Datasets | DatasetModels
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Priors:
 
 
 def build_priors(
-    owner: Owner, parameters: Sequence[Parameter], free: Sequence[bool]
+    owner: Owner, parameters: Sequence[Parameter], free: Sequence[bool] | np.ndarray
 ) -> Priors:
     """Return the priors and penalties of models as functions of parameters.
 

@@ -50,7 +50,9 @@ def free_shape_parameters(model) -> list[str]:
     return [] if shape is None else shape.parameters.free_parameters.names
 
 
-def build_response(dataset: MapDataset, model, kernels: KernelCache) -> Response | None:
+def build_response(
+    dataset: MapDataset, model, kernels: KernelCache, *, reuse: bool = True
+) -> Response | None:
     """Return the response of a dataset to a model.
 
     Parameters
@@ -61,6 +63,9 @@ def build_response(dataset: MapDataset, model, kernels: KernelCache) -> Response
         With a fixed shape.
     kernels : `KernelCache`
         Where PSF and energy dispersion are extracted.
+    reuse : bool
+        Whether to take source maps from Gammapy's own evaluators where these are up to date. They
+        do not notice that a dataset was given another PSF or energy dispersion.
 
     Returns
     -------
@@ -83,7 +88,7 @@ def build_response(dataset: MapDataset, model, kernels: KernelCache) -> Response
         raise NotCompilable("the dataset has no exposure")
     if model.spatial_model is None:
         return _spectral_response(dataset, model, kernels)
-    return _spatial_response(dataset, model, kernels)
+    return _spatial_response(dataset, model, kernels, reuse)
 
 
 def _template_response(dataset: MapDataset, model: TemplateNPredModel) -> Response:
@@ -118,8 +123,10 @@ def _spectral_response(dataset: MapDataset, model: SkyModel, kernels: KernelCach
     return _response(dataset, model, images, unit, edisp, exposure.geom, (0, 0))
 
 
-def _spatial_response(dataset, model: SkyModel, kernels: KernelCache) -> Response | None:
-    evaluator = current_evaluator(dataset, model)
+def _spatial_response(
+    dataset: MapDataset, model: SkyModel, kernels: KernelCache, reuse: bool
+) -> Response | None:
+    evaluator = current_evaluator(dataset, model) if reuse else None
     if evaluator is None:
         psf, edisp = kernels.psf(dataset.psf), kernels.edisp(dataset.edisp)
         evaluator = new_evaluator(dataset, model, psf, edisp)

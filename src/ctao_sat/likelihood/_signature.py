@@ -16,6 +16,9 @@ _MAPS = (
 )  # fmt: skip
 
 
+_PARTS = ("spectral", "spatial", "temporal")
+
+
 class Signature:
     """The state of datasets and models when they were compiled.
 
@@ -58,18 +61,15 @@ class Signature:
         )
 
 
-def _models(datasets: Datasets) -> list:
+def _models(datasets: Datasets) -> list[object]:
     """Return all models of all datasets; the parts of a model may be exchanged, too."""
-    out = []
+    out: list[object] = []
     for dataset in datasets:
         for model in dataset.models or []:
             parts = (getattr(model, f"{kind}_model", None) for kind in _PARTS)
             out.append((id(dataset), id(model), *map(id, parts)))
             out.extend(id(parameter) for parameter in model.parameters)
     return out
-
-
-_PARTS = ("spectral", "spatial", "temporal")
 
 
 def _fixed_parameters(datasets: Datasets, parameters: ParameterMap, terms: Terms) -> list:
@@ -87,7 +87,7 @@ def _state(datasets: Datasets) -> tuple:
     return models, *(_dataset_state(dataset) for dataset in datasets)
 
 
-def _model_state(model) -> tuple:
+def _model_state(model) -> tuple[object, ...]:
     """Return what a model holds beside its parameters: options, templates, tables."""
     options = tuple(sorted(getattr(model, "apply_irf", {}).items()))
     arrays = []

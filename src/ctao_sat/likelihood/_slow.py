@@ -45,7 +45,7 @@ class SlowTerm:
         columns = []
         for i in self.columns:
             step = self._step(i, p[i])
-            total = 0.0
+            total = np.zeros(1)
             for offset, weight in zip(_OFFSETS, _WEIGHTS, strict=True):
                 shifted = p.copy()
                 shifted[i] += offset * step
@@ -83,4 +83,3 @@ class SlowTerm:
                     parameter.factor = factor
                     if parameter.value != value:
                         parameter.value = value
-

@@ -1,4 +1,4 @@
-"""The terms of a likelihood: datasets as arrays, spectra and where they go, parts left to Gammapy."""
+"""The terms of a likelihood: datasets, their spectra, and what is left to Gammapy."""
 
 from dataclasses import dataclass, field
 
@@ -97,7 +97,12 @@ def _add_flux_points(builder: PlanBuilder, data: FluxPointsRows, columns: Column
 
 
 def build_terms(
-    datasets: Datasets, parameters: ParameterMap, kernels: KernelCache, report: Report
+    datasets: Datasets,
+    parameters: ParameterMap,
+    kernels: KernelCache,
+    report: Report,
+    *,
+    reuse: bool = True,
 ) -> Terms:
     """Return the terms of datasets; what falls back is added to the report.
 
@@ -111,6 +116,8 @@ def build_terms(
         Where PSF and energy dispersion are extracted.
     report : `Report`
         Added to.
+    reuse : bool
+        See `build_response`.
 
     Returns
     -------
@@ -120,9 +127,9 @@ def build_terms(
     described, slow = [], []
     for dataset in datasets:
         try:
-            data = _describe(dataset, kernels)
-        except NotCompilable as reason:
-            report.fallbacks.append(Fallback(dataset.name, "", reason.message))
+            data = _describe(dataset, kernels, reuse)
+        except NotCompilable as error:
+            report.fallbacks.append(Fallback(dataset.name, "", error.message))
             slow.append(_slow_dataset(dataset, parameters))
             continue
         described.append(data)
@@ -144,10 +151,10 @@ def build_terms(
     return Terms(described, spectra, np.array(table.signal, dtype=bool), columns, models, slow)
 
 
-def _describe(dataset, kernels: KernelCache) -> CountsData | FluxPointsRows:
+def _describe(dataset, kernels: KernelCache, reuse: bool) -> CountsData | FluxPointsRows:
     if type(dataset) is FluxPointsDataset:
         return flux_points_rows(dataset)
-    return describe_counts(dataset, kernels)
+    return describe_counts(dataset, kernels, reuse=reuse)
 
 
 class _RequestTable:

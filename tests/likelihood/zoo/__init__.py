@@ -19,10 +19,25 @@ from gammapy.modeling.models import FoVBackgroundModel, Models, PiecewiseNormSpa
 
 from . import _data, _extras, _irfs, _sky, _spectra
 from . import _plain as plain
+from ._asserts import assert_as_gammapy, assert_gradient, assert_same, factors, gammapy
 from ._differences import derivative, directional
 from ._extras import perturb
 
-__all__ = ["N_CASES", "Case", "build", "derivative", "directional", "perturb", "plain", "rebuild"]
+__all__ = [
+    "N_CASES",
+    "Case",
+    "assert_as_gammapy",
+    "assert_gradient",
+    "assert_same",
+    "build",
+    "derivative",
+    "directional",
+    "factors",
+    "gammapy",
+    "perturb",
+    "plain",
+    "rebuild",
+]
 
 N_CASES = 528
 ENTROPY = 20281106
@@ -227,7 +242,9 @@ def build(seed):
     case : `Case`
         The case.
     """
-    case = Case(seed, Datasets(), special=_special(seed), rng=np.random.default_rng([ENTROPY, seed]))
+    case = Case(
+        seed, Datasets(), special=_special(seed), rng=np.random.default_rng([ENTROPY, seed])
+    )
     position = _irfs.center(str(case.rng.choice(list(_irfs.CENTERS))))
     datasets = _make_datasets(case, position)
     models = _make_sources(case, datasets, position)

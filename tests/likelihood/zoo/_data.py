@@ -195,7 +195,5 @@ def flux_points_dataset(rng, kind, name):
         mask = (rng.uniform(size=len(table)) < 0.8).reshape(-1, 1, 1)
         mask[0] = True
         features.add("points masked")
-    dataset = FluxPointsDataset(
-        data=data, mask_fit=mask, name=name, stat_type=stat_type, **kwargs
-    )
+    dataset = FluxPointsDataset(data=data, mask_fit=mask, name=name, stat_type=stat_type, **kwargs)
     return dataset, features

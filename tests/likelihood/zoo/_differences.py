@@ -20,13 +20,15 @@ def _samples(function, step):
 
 def _first(samples, step, multiple):
     pairs = [samples[multiple * k] for k in OFFSETS]
-    terms = [w * (np.asarray(up) - np.asarray(down)) for w, (up, down) in zip(FIRST, pairs)]
+    terms = [
+        w * (np.asarray(up) - np.asarray(down)) for w, (up, down) in zip(FIRST, pairs, strict=True)
+    ]
     return sum(terms) / (multiple * step / 2)
 
 
 def _second(samples, center, step, multiple):
     pairs = [samples[multiple * k] for k in OFFSETS]
-    terms = [w * (up + down) for w, (up, down) in zip(SECOND, pairs)]
+    terms = [w * (up + down) for w, (up, down) in zip(SECOND, pairs, strict=True)]
     return (sum(terms) + SECOND_CENTER * center) / (multiple * step / 2) ** 2
 
 

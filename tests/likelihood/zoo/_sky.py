@@ -65,7 +65,9 @@ def spatial(rng, kind, position):
         "point": lambda: PointSpatialModel(**place),
         "Gaussian": lambda: GaussianSpatialModel(sigma=angle, **place),
         "elongated": lambda: GaussianSpatialModel(sigma=angle, e=0.7, phi=30 * u.deg, **place),
-        "generalised Gaussian": lambda: GeneralizedGaussianSpatialModel(r_0=angle, eta=0.3, **place),
+        "generalised Gaussian": lambda: GeneralizedGaussianSpatialModel(
+            r_0=angle, eta=0.3, **place
+        ),
         "disk": lambda: DiskSpatialModel(r_0=1.2 * angle, **place),
         "shell": lambda: ShellSpatialModel(radius=angle, width=0.06 * u.deg, **place),
         "shell 2": lambda: Shell2SpatialModel(r_0=1.3 * angle, eta=0.3, **place),

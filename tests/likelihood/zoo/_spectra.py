@@ -35,7 +35,7 @@ FLUX = "cm-2 s-1 TeV-1"
 class WavySpectralModel(SpectralModel):
     """A power law with ripples, which no library can know."""
 
-    tag = ["WavySpectralModel", "wavy"]
+    tag = "WavySpectralModel"
     amplitude = Parameter("amplitude", 1e-12, unit=FLUX, scale_method="scale10")
     index = Parameter("index", 2.0)
     depth = Parameter("depth", 0.2)
@@ -75,7 +75,9 @@ def _power_law_2(rng):
 
 def _cutoff(rng):
     model = ExpCutoffPowerLawSpectralModel(
-        index=rng.uniform(1.5, 2.3), amplitude=_amplitude(rng), lambda_=rng.uniform(0.05, 0.4) / u.TeV
+        index=rng.uniform(1.5, 2.3),
+        amplitude=_amplitude(rng),
+        lambda_=rng.uniform(0.05, 0.4) / u.TeV,
     )
     model.alpha.value = rng.choice([1.0, 0.6])
     model.alpha.frozen = bool(rng.integers(2))
