@@ -1,8 +1,9 @@
 """Second derivatives of a compiled likelihood by the factors of its free parameters."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ctao_sat.errors import ConfigError, NotCompilable
 from ctao_sat.kernels.counts import (
     add_curvature,
     adjoint,
@@ -10,28 +11,26 @@ from ctao_sat.kernels.counts import (
     expected_curvature,
 )
 from ctao_sat.kernels.joint import chain, chain_second
+from ctao_sat.likelihood._engine import Engine
 from ctao_sat.likelihood._parameters import ParameterMap
-from ctao_sat.likelihood._terms import Terms
 
-__all__ = ["second_derivatives"]
+__all__ = ["by_differences", "second_derivatives"]
 
 # Fourth-order central differences of the gradient: offsets in steps, weights.
 _STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 
 
 def second_derivatives(
-    likelihood, parameters: ParameterMap, terms: Terms, x: np.ndarray, kind: str
+    engine: Engine, parameters: ParameterMap, x: np.ndarray, kind: str
 ) -> np.ndarray:
-    """Return the matrix of second derivatives.
+    """Return the matrix of second derivatives, for a likelihood that is compiled as a whole.
 
     Parameters
     ----------
-    likelihood : `CompiledLikelihood`
+    engine : `Engine`
         The likelihood.
     parameters : `ParameterMap`
         Its parameters.
-    terms : `Terms`
-        Its terms.
     x : array, shape (n_free,)
         Factors.
     kind : {"observed", "fisher"}
@@ -42,19 +41,8 @@ def second_derivatives(
     hessian : array, shape (n_free, n_free)
         Symmetric.
     """
-    if kind not in ("observed", "fisher"):
-        raise ConfigError(
-            f"Unknown kind of second derivatives: {kind!r}.", remedy="Take 'observed' or 'fisher'."
-        )
-    if terms.models or terms.datasets:
-        if kind == "fisher":
-            raise NotCompilable(
-                f"No Fisher information: {likelihood.report.reasons()}.",
-                remedy="Take kind='observed', or freeze what cannot be compiled.",
-            )
-        return _by_differences(likelihood, parameters, x)
     p = parameters.values(x)
-    by_values, gradient = _by_values(likelihood, terms, p, kind == "fisher")
+    by_values, gradient = _by_values(engine, p, kind == "fisher")
     slopes, bends = parameters.slopes(x, p)
     free = parameters.free_index
     hessian = by_values[np.ix_(free, free)] * np.outer(slopes, slopes)
@@ -62,29 +50,46 @@ def second_derivatives(
     return (hessian + hessian.T) / 2
 
 
-def _by_values(likelihood, terms: Terms, p: np.ndarray, expected: bool):
+def _by_values(engine: Engine, p: np.ndarray, expected: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return second and first derivatives by the values of all parameters."""
-    order = 1 if expected else 2
-    f, df, d2f = likelihood.spectra_at(p, order)
-    plan = likelihood.plan_for(f, full=expected)
-    mu = likelihood.counts_at(p, f, plan)
+    f, df, d2f = engine.spectra(p, 1 if expected else 2)
+    plan = engine.plan_for(f, full=expected)
+    mu = engine.counts(p, f, plan)
     first, second = np.empty(len(mu)), np.empty(len(mu))
     bin_derivatives(plan.arrays, mu, first, second)
     if expected:
         expected_curvature(plan.arrays, mu, second)
     curvature = np.zeros((len(p), len(p)))
-    add_curvature(plan.arrays, second, df, likelihood.layout, curvature)
+    add_curvature(plan.arrays, second, df, engine.layout, curvature)
     gradient = np.zeros(len(p))
     if not expected:
         by_f = np.empty(len(f))
         adjoint(plan.arrays, first, by_f)
-        chain(by_f, df, likelihood.layout, gradient)
-        chain_second(by_f, d2f, terms.spectra.d2start, likelihood.layout, curvature)
-    _, by_p, by_pp = likelihood.priors_at(p)
+        chain(by_f, df, engine.layout, gradient)
+        chain_second(by_f, d2f, engine.terms.spectra.d2start, engine.layout, curvature)
+    _, by_p, by_pp = engine.prior_terms(p)
     return curvature + by_pp, gradient + by_p
 
 
-def _by_differences(likelihood, parameters: ParameterMap, x: np.ndarray) -> np.ndarray:
+def by_differences(
+    gradient: Callable[[np.ndarray], np.ndarray], parameters: ParameterMap, x: np.ndarray
+) -> np.ndarray:
+    """Return the matrix of second derivatives from differences of the gradient.
+
+    Parameters
+    ----------
+    gradient : callable
+        From factors to the gradient, both of shape (n_free,).
+    parameters : `ParameterMap`
+        The parameters.
+    x : array, shape (n_free,)
+        Factors.
+
+    Returns
+    -------
+    hessian : array, shape (n_free, n_free)
+        Symmetric.
+    """
     columns = []
     for i, parameter in enumerate(parameters.free_parameters):
         step = _step(parameter, x[i])
@@ -92,7 +97,7 @@ def _by_differences(likelihood, parameters: ParameterMap, x: np.ndarray) -> np.n
         for offset, weight in _STENCIL:
             shifted = x.copy()
             shifted[i] += offset * step
-            total += weight * likelihood.value_and_grad(shifted)[1]
+            total += weight * gradient(shifted)
         columns.append(total / step)
     hessian = np.array(columns)
     return (hessian + hessian.T) / 2

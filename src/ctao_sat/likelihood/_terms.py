@@ -59,7 +59,12 @@ class Terms:
     @property
     def is_native(self) -> bool:
         """Whether nothing is evaluated by Gammapy, not even a spectrum."""
-        return not (self.models or self.datasets or self.spectra.numeric)
+        return self.is_whole and not self.spectra.numeric
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether Gammapy evaluates spectra at most."""
+        return not (self.models or self.datasets)
 
     def plan(self, f: np.ndarray, *, full: bool) -> Plan:
         """Return the arrays of the kernels.

@@ -1,0 +1,178 @@
+"""Value and gradient of a compiled likelihood by the values of all parameters."""
+
+import numpy as np
+
+from ctao_sat.kernels.batch import statistics
+from ctao_sat.kernels.counts import (
+    CountsArrays,
+    adjoint,
+    bin_derivatives,
+    is_valid,
+    predict,
+    stat_sum,
+)
+from ctao_sat.kernels.joint import (
+    chain,
+    clear_non_finite,
+    statistic,
+    statistic_and_gradient,
+)
+from ctao_sat.likelihood._plan import Plan
+from ctao_sat.likelihood._priors import Priors
+from ctao_sat.likelihood._terms import Terms
+
+__all__ = ["Engine"]
+
+_MAX_PLANS = 4
+
+
+class Engine:
+    """Evaluates compiled terms, with the plan that holds for the parameters.
+
+    Parameters
+    ----------
+    terms : `Terms`
+        Datasets and spectra.
+    priors : `Priors`
+        Priors and penalties.
+    p : array, shape (n,)
+        Values of all parameters at present; the first plan is made for them.
+
+    Attributes
+    ----------
+    plan : `Plan`
+        The first plan.
+    layout : tuple of array
+        Of the derivatives of the spectra, see `ctao_sat.kernels.counts.add_curvature`.
+    """
+
+    def __init__(self, terms: Terms, priors: Priors, p: np.ndarray):
+        self.terms, self._priors, self._n_parameters = terms, priors, len(p)
+        spectra = terms.spectra
+        self.layout = (
+            spectra.start, spectra.dstart, spectra.column_start, spectra.column_index
+        )  # fmt: skip
+        self.plan = terms.plan(spectra.compute(p, 0)[0], full=False)
+        self._plans = [self.plan]
+        self._full: Plan | None = None
+
+    def value(self, p: np.ndarray) -> float:
+        """Return the statistic at values ``p`` of all parameters, shape (n,)."""
+        terms, plan = self.terms, self.plan
+        if terms.is_native:
+            f, _, _ = terms.spectra.compute(p, 0)
+            stat, valid = statistic(f, terms.spectra.start, terms.signal, plan.arrays)
+            if valid:
+                return stat + plan.constant + self._priors.value(p)
+        f, _, _ = self.spectra(p, 0)
+        plan = self.plan_for(f)
+        mu = self.counts(p, f, plan)
+        total = stat_sum(plan.arrays, f, mu) + plan.constant + self._priors.value(p)
+        return total + sum(float(term.value(p)[0]) for term in terms.datasets)
+
+    def values(self, samples: np.ndarray) -> np.ndarray:
+        """Return the statistic at many sets of values, shape (m, n)."""
+        terms = self.terms
+        if not terms.is_native:
+            return np.array([self.value(p) for p in samples])
+        out, valid = np.empty(len(samples)), np.empty(len(samples), dtype=bool)
+        statistics(
+            samples,
+            terms.spectra.arrays,
+            terms.spectra.start,
+            terms.signal,
+            self.plan.arrays,
+            out,
+            valid,
+        )
+        out += self.plan.constant
+        if not self._priors.is_empty:
+            out += [self._priors.value(p) for p in samples]
+        for i in np.flatnonzero(~valid):
+            out[i] = self.value(samples[i])
+        return out
+
+    def gradient(self, p: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the statistic and its derivatives by the values of all parameters."""
+        terms = self.terms
+        if terms.is_native:
+            gradient = np.zeros(len(p))
+            f, df, _ = terms.spectra.compute(p, 1)
+            stat, valid = statistic_and_gradient(
+                f, df, terms.signal, self.plan.arrays, self.layout, gradient
+            )
+            if valid:
+                return self._with_priors(p, stat + self.plan.constant, gradient)
+        return self._with_priors(p, *self._gradient_in_parts(p))
+
+    def _with_priors(self, p: np.ndarray, stat: float, gradient: np.ndarray):
+        if self._priors.is_empty:
+            return stat, gradient
+        value, by_p, _ = self.prior_terms(p, second=False)
+        return stat + value, gradient + by_p
+
+    def _gradient_in_parts(self, p: np.ndarray) -> tuple[float, np.ndarray]:
+        f, df, _ = self.spectra(p, 1)
+        plan = self.plan_for(f)
+        mu = self.counts(p, f, plan)
+        first, second = np.empty(len(mu)), np.empty(len(mu))
+        total = stat_sum(plan.arrays, f, mu) + plan.constant
+        bin_derivatives(plan.arrays, mu, first, second)
+        by_f = np.empty(len(f))
+        adjoint(plan.arrays, first, by_f)
+        gradient = np.zeros(self._n_parameters)
+        chain(by_f, df, self.layout, gradient)
+        for i, term in self.terms.models.items():
+            low, high = plan.bins[i]
+            gradient[term.columns] += first[low:high] @ term.jacobian(p)
+        for term in self.terms.datasets:
+            total += float(term.value(p)[0])
+            gradient[term.columns] += term.jacobian(p)[0]
+        return total, gradient
+
+    def prior_terms(self, p: np.ndarray, *, second: bool = True):
+        """Return the priors and penalties with first and second derivatives by all values."""
+        return self._priors.value_grad_hess(p, second=second)
+
+    def spectra(self, p: np.ndarray, order: int):
+        """Return the spectra and their derivatives, those of sources cleared if not finite."""
+        spectra = self.terms.spectra
+        f, df, d2f = spectra.compute(p, order)
+        cleared = clear_non_finite(f, spectra.start, self.terms.signal)
+        for v in np.flatnonzero(cleared):
+            if df is not None:
+                df[spectra.dstart[v] : spectra.dstart[v + 1]] = 0
+            if d2f is not None:
+                d2f[spectra.d2start[v] : spectra.d2start[v + 1]] = 0
+        return f, df, d2f
+
+    def plan_for(self, f: np.ndarray, *, full: bool = False) -> Plan:
+        """Return the quick plan if it holds for these spectra, else the one with all bins."""
+        if not full:
+            for plan in self._plans:
+                if is_valid(plan.arrays, f):
+                    return plan
+            # Brighter sources have deeper noise: a plan made for them may hold from now on.
+            if len(self._plans) < _MAX_PLANS and _is_positive(self.plan.arrays, f):
+                self._plans.append(self.terms.plan(f, full=False))
+                if is_valid(self._plans[-1].arrays, f):
+                    return self._plans[-1]
+        if self._full is None:
+            self._full = self.terms.plan(f, full=True)
+        return self._full
+
+    def counts(self, p: np.ndarray, f: np.ndarray, plan: Plan) -> np.ndarray:
+        """Return the predicted counts of the bins of a plan, parts by Gammapy included."""
+        mu = np.empty(len(plan.arrays.offset))
+        predict(plan.arrays, f, mu)
+        for i, term in self.terms.models.items():
+            low, high = plan.bins[i]
+            mu[low:high] += term.value(p)
+        return mu
+
+
+def _is_positive(arrays: CountsArrays, f: np.ndarray) -> bool:
+    """Return whether sources and backgrounds are positive, as any quick plan asks for."""
+    columns = arrays.floors[:, 0].astype(int)
+    background = f[columns[columns >= 0]]
+    return bool(np.all(f[arrays.signs > 0] >= 0) and np.all(background > 0))
