@@ -66,7 +66,7 @@ N_KINDS = {"spectrum ": 28, "shape ": 13, "temporal ": 8}
 
 
 # Cases to fit: of all kinds of datasets, and with data that constrain the parameters.
-FITTED = (0, 9, 18, 27, 36, 45, 63, 72, 99, 126, 144, 198, 225, 234, 252, 297, 315, 351, 369, 432)
+FITTED = (0, 9, 18, 27, 36, 45, 63, 72, 99, 126, 144, 198, 225, 252, 297, 315, 351, 369, 432)
 
 
 @dataclass

@@ -47,7 +47,7 @@ def draw(path, what: str, sizes, times: dict[str, list[float]]) -> None:
         axes.plot(sizes, values, label=LABELS[name], **style)
     line = np.array([sizes[0], sizes[-1]])
     axes.plot(line, times["value"][-1] * line / sizes[-1], "k:", label="linear")
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=3)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 
