@@ -98,7 +98,9 @@ def current_evaluator(dataset: MapDataset, model: SkyModel) -> MapEvaluator | No
     if not np.may_share_memory(evaluator.exposure.data, dataset.exposure.data):
         return None
     values = evaluator._cached_parameter_values_spatial
-    if values is None or not np.array_equal(values, model.spatial_model.parameters.value):
+    # To scale the factors of parameters may move their values by a rounding.
+    now = model.spatial_model.parameters.value
+    if values is None or not np.allclose(values, now, rtol=1e-12, atol=0):
         return None
     if evaluator.position is not None:
         then, (lon, lat) = evaluator.position.data, model.position_lonlat

@@ -8,7 +8,6 @@ from astropy.time import Time
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPointsEstimator, LightCurveEstimator
 from gammapy.maps import MapAxis, RegionGeom
-from gammapy.modeling import Fit
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
 from regions import CircleSkyRegion
 

@@ -577,14 +577,6 @@ def disturb(datasets, differs):
 # -- fits that fail -------------------------------------------------------------------------------
 
 
-class Cusp(FitStatisticPenalty):
-    """A penalty whose minimum is not smooth: Minuit cannot tell that it has arrived."""
-
-    def stat_sum(self):
-        """Return the penalty."""
-        return 1e3 * abs(self.parameters[0].value - 2.3)
-
-
 class Nowhere(FitStatisticPenalty):
     """A penalty that is no number."""
 
@@ -593,11 +585,10 @@ class Nowhere(FitStatisticPenalty):
         return np.nan
 
 
-@pytest.mark.parametrize("penalty", [Cusp, Nowhere])
-def test_a_fit_that_does_not_converge_is_no_error(datasets, caplog, penalty):
+def test_a_fit_that_does_not_converge_is_no_error(datasets, caplog):
     models = list(datasets.models)
     index = [models[0].spectral_model.index]
-    datasets.models = Models(models, penalties=[penalty(index, 1.0)])
+    datasets.models = Models(models, penalties=[Nowhere(index, 1.0)])
     with caplog.at_level(logging.WARNING):
         result = dl5.fit(datasets)
     assert not result.success

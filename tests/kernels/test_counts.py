@@ -39,10 +39,12 @@ def data(rng, n_cash: int, n_wstat: int, *, empty: bool = False) -> CountsArrays
     rows[n_cash:, 1] = rng.poisson(4, n_wstat)
     rows[n_cash:, 2] = 0.25
     even, every = np.arange(0, n, 2), np.arange(n)
+    whole = (rows[:, 1] == 1) & np.isin(rows[:, 0], (0, 1, 2)) & (np.arange(n) < n_cash)
     blocks = [[0, 3, 0, len(even), 0, 0], [3, 2, len(even), n, 3 * len(even), 1]]
     return CountsArrays(
         segments=np.array([[0, n_cash, CASH], [n_cash, n, WSTAT]]),
         rows=rows,
+        few=np.where(whole, rows[:, 0], -1.0),
         tables=np.zeros(0),
         offset=rng.uniform(0, 0.2, n),
         blocks=np.array(blocks),
@@ -50,9 +52,8 @@ def data(rng, n_cash: int, n_wstat: int, *, empty: bool = False) -> CountsArrays
         values=rng.uniform(0, 1, 3 * len(even) + 2 * n),
         groups=np.array([[0, 2, 0, n]]),
         implicit=rng.uniform(0, 3, 5),
-        limits=np.zeros((0, 5)),
-        floors=np.zeros((0, 3)),
-        signs=np.zeros(5, dtype=np.int64),
+        least=np.full(5, -np.inf),
+        most=np.full(5, np.inf),
     )
 
 
@@ -102,7 +103,7 @@ def test_gradient_and_curvature_are_those_of_the_twin(number):
 def test_cash_of_a_bin_worked_out_by_hand():
     # Three counts where e^2 are predicted: 2 (e^2 - 3 * 2).
     arrays = data(np.random.default_rng(1), 1, 0)
-    arrays.rows[0, :2] = 3, 1
+    arrays.rows[0, :2], arrays.few[0] = (3, 1), -1
     arrays.offset[0], arrays.implicit[:] = math.e**2, 0
     assert value(arrays, np.zeros(5)) == pytest.approx(2 * (math.e**2 - 6), rel=1e-15)
 
@@ -111,6 +112,7 @@ def test_products_of_predictions_neither_overflow_nor_vanish():
     n = 5000
     arrays = data(np.random.default_rng(2), n, 0)
     arrays.rows[:, 0], arrays.rows[:, 1] = 1 + np.arange(n) % 2, 1
+    arrays.few[:] = arrays.rows[:, 0]
     arrays.implicit[:] = 0
     for prediction in (1e-20, 1e20, 1e-30, 0.0, 1e79, 1e160, 1e300):
         arrays.offset[:] = prediction
@@ -163,9 +165,8 @@ def test_no_bins_and_no_blocks():
 )
 def test_when_bins_without_counts_may_be_summed(f, valid):
     arrays = data(np.random.default_rng(6), 4, 0)._replace(
-        signs=np.array([1, 1, 1, 0, 0]),
-        limits=np.array([[0, 1e-3, 0, 0, 0.0]]),
-        floors=np.array([[4, 0.2, 0.0]]),
+        least=np.array([0, 0, 0, -np.inf, 0.1]),
+        most=np.array([np.inf, 200, np.inf, np.inf, np.inf]),
     )
     assert is_valid(arrays, np.array(f, dtype=float)) is valid
 

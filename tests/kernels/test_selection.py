@@ -18,7 +18,7 @@ LEAST = 1e-12
 def run(counts, mask, covered, *, quiet=QUIET, background=NONE, weights=NONE, floors=None):
     """Return classes and sums of the kernel."""
     counts, mask = np.atleast_2d(np.asarray(counts, float)), np.atleast_2d(mask)
-    floors = np.zeros(len(mask)) if floors is None else np.asarray(floors, float)
+    floors = np.zeros(mask.shape) if floors is None else np.broadcast_to(floors, mask.shape).copy()
     classes = np.full(mask.shape, 77, dtype=np.uint8)
     sums = np.full((len(mask), 5), np.nan)
     select(counts, quiet, background, weights, mask, covered, floors, LEAST, classes, sums)
@@ -41,7 +41,7 @@ def random_input(rng, n_energy: int, n_pixels: int, kind: str) -> dict:
         "quiet": quiet if kind == "on-off" else QUIET,
         "background": background if kind in ("background", "weights") else NONE,
         "weights": rng.uniform(0, 1, shape) if kind == "weights" else NONE,
-        "floors": np.where(rng.uniform(size=n_energy) < 0.5, 0.0, rng.uniform(0, 2, n_energy)),
+        "floors": np.where(rng.uniform(size=shape) < 0.5, 0.0, rng.uniform(0, 2, shape)),
     }
 
 
@@ -88,17 +88,26 @@ def test_one_row_worked_out_by_hand():
     mask = np.array([[True, True, True, True, False, True]])
     covered = np.array([False, False, True, True, True, True])
     background = np.array([[0.5, 2.0, 0.25, 1.0, 1.0, 0.125]])
-    classes, sums = run(counts, mask, covered, background=background, floors=[0.2])
+    floors = np.where(covered, 0.2, 0.0)
+    classes, sums = run(counts, mask, covered, background=background, floors=floors)
     expected = [IMPLICIT, LONELY, IMPLICIT, EXPLICIT, UNUSED, EXPLICIT]
     np.testing.assert_array_equal(classes[0], expected)
-    np.testing.assert_allclose(sums[0], [0.75, 3, 2, 3 * math.log(2), 0.25], rtol=1e-15)
+    np.testing.assert_allclose(sums[0], [0.75, 3, 2, 3 * math.log(2), 0], rtol=1e-15)
 
 
-def test_weights_enter_all_sums_but_the_least_background():
-    counts, mask, covered = [0, 3, 0], np.ones((1, 3), bool), np.array([False, False, True])
-    background, weights = np.array([[1.0, 2.0, 4.0]]), np.array([[0.5, 0.25, 0.125]])
+def test_weights_enter_all_sums():
+    counts, mask, covered = [0, 3, 0, 2], np.ones((1, 4), bool), np.zeros(4, bool)
+    background, weights = np.array([[1.0, 2.0, 4.0, 0.0]]), np.array([[0.5, 0.25, 0.125, 0.75]])
     _, sums = run(counts, mask, covered, background=background, weights=weights)
-    np.testing.assert_allclose(sums[0], [1.0, 0.75, 0.5, 0.75 * math.log(2), 4.0], rtol=1e-15)
+    np.testing.assert_allclose(sums[0], [1.0, 0.75, 0.5, 0.75 * math.log(2), 1.5], rtol=1e-15)
+
+
+def test_counts_where_nothing_is_ever_predicted_are_a_constant():
+    background = np.array([[0.0, 0.0, 1e-300]])
+    covered = np.array([False, True, False])
+    classes, sums = run([4, 4, 4], np.ones((1, 3), bool), covered, background=background)
+    np.testing.assert_array_equal(classes[0], [UNUSED, EXPLICIT, EXPLICIT])
+    np.testing.assert_array_equal(sums[0], [0, 0, 0, 0, 4])
 
 
 def test_on_off_bins_are_summed_only_if_both_counts_are_zero():
@@ -106,7 +115,7 @@ def test_on_off_bins_are_summed_only_if_both_counts_are_zero():
     classes, sums = run([0, 0, 1, 1], np.ones((1, 4), bool), np.zeros(4, bool), quiet=quiet)
     # Never a lonely one: the background of each bin is its own.
     np.testing.assert_array_equal(classes[0], [IMPLICIT, EXPLICIT, EXPLICIT, EXPLICIT])
-    np.testing.assert_array_equal(sums[0], [0, 0, 0, 0, np.inf])
+    np.testing.assert_array_equal(sums[0], [0, 0, 0, 0, 0])
 
 
 @pytest.mark.parametrize("value", [np.nan, -1.0, -1e-300])
@@ -115,7 +124,7 @@ def test_a_background_that_is_none_is_left_alone(value, covered):
     background = np.array([[value, value]])
     classes, sums = run([0, 2], np.ones((1, 2), bool), np.full(2, covered), background=background)
     np.testing.assert_array_equal(classes[0], [EXPLICIT, EXPLICIT])
-    np.testing.assert_array_equal(sums[0], [0, 0, 0, 0, np.inf])
+    np.testing.assert_array_equal(sums[0], [0, 0, 0, 0, 0])
 
 
 def test_a_background_near_the_truncation_is_not_joined_with_others():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ctao_sat._gammapy import fresh_copy
 from ctao_sat.kernels import reference
 from ctao_sat.kernels.counts import is_valid, predict, stat_sum
+from ctao_sat.kernels.statistics import WSTAT
 from ctao_sat.likelihood import KernelCache, Report, compile_likelihood
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._terms import build_terms
@@ -204,13 +205,13 @@ def test_counts_are_neither_lost_nor_doubled(parts, name):
     expected = data.counts[data.mask].sum()
     for plan in (made.quick, made.full):
         assert plan.arrays.rows[:, 0].sum() == pytest.approx(
-            expected - lonely(data) * (plan is made.quick and data.background_request is None)
+            expected - constant(data) * (plan is made.quick)
         )
 
 
-def lonely(data) -> float:
-    """Return the counts that only a fixed background explains, which are in the constant."""
-    if data.background is None:
+def constant(data) -> float:
+    """Return the counts in bins that no parameter changes, which are in the constant."""
+    if data.kind == WSTAT:
         return 0.0
     covered = np.zeros(data.mask.shape[1:], dtype=bool)
     for response in data.responses:
@@ -218,7 +219,11 @@ def lonely(data) -> float:
         covered[y : y + n_y, x : x + n_x] = True
     if covered.size == 1:
         return 0.0
-    return data.counts[data.mask & ~covered & (data.background >= 1e-12)].sum()
+    background = np.zeros(data.mask.shape) if data.background is None else data.background
+    fixed = background == 0
+    if data.background_request is None:
+        fixed |= background >= 1e-12
+    return data.counts[data.mask & ~covered & fixed].sum()
 
 
 @seed(20261202)

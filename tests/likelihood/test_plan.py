@@ -31,8 +31,8 @@ def test_an_empty_plan(n_f):
     shapes = {name: getattr(arrays, name).shape for name in arrays._fields}
     assert shapes == {
         "segments": (0, 3), "rows": (0, 6), "tables": (0,), "offset": (0,), "blocks": (0, 6),
-        "row_bin": (0,), "values": (0,), "groups": (0, 4), "implicit": (n_f,), "limits": (0, n_f),
-        "floors": (0, 3), "signs": (n_f,),
+        "row_bin": (0,), "values": (0,), "groups": (0, 4), "implicit": (n_f,), "least": (n_f,),
+        "most": (n_f,), "few": (0,),
     }  # fmt: skip
     mu = np.empty(0)
     predict(arrays, np.ones(n_f), mu)
@@ -43,10 +43,8 @@ def test_kinds_of_arrays(builder):
     builder.add_bins(CASH, rows(1, 2), np.zeros(2))
     builder.add_block(0, 0, np.array([0, 1]), np.ones((2, 2)))
     builder.close_group(0, 0)
-    builder.limits.append(np.zeros(5))
-    builder.floors.append([0, 1.0, 0.0])
     arrays = builder.finish().arrays
-    integers = {"segments", "blocks", "row_bin", "groups", "signs"}
+    integers = {"segments", "blocks", "row_bin", "groups"}
     for name in arrays._fields:
         array = getattr(arrays, name)
         assert array.dtype == (np.int64 if name in integers else np.float64), name

@@ -27,8 +27,8 @@ def statistics(samples, spectra, start, signal, counts, out, valid):
     out, valid : array, shape (n,)
         Filled with what that returns.
     """
-    f = np.empty(counts.implicit.shape[0])
+    f, mu = np.empty(counts.implicit.shape[0]), np.empty(counts.offset.shape[0])
     order = samples.ndim - 2
     for i in range(samples.shape[0]):
         evaluate(order, samples[i], spectra, f, f, f)
-        out[i], valid[i] = statistic(f, start, signal, counts)
+        out[i], valid[i] = statistic(f, start, signal, counts, mu)

@@ -17,12 +17,12 @@ import numpy as np
 from ctao_sat.kernels._jit import kernel
 from ctao_sat.kernels.statistics import (
     CASH,
-    LOG_TRUNCATION,
     TRUNCATION,
     WSTAT,
     bin_fisher,
     bin_stat,
     bin_value,
+    cash_value,
     wstat,
     wstat_constant,
     wstat_value,
@@ -51,6 +51,7 @@ class CountsArrays(NamedTuple):
 
     segments: np.ndarray  # (n_segments, 3): first bin, last bin + 1, kind of statistic
     rows: np.ndarray  # (n_bins, 6): the data of a bin, see `statistics.bin_value`
+    few: np.ndarray  # (n_bins,): counts of ``cash`` bins with 0, 1 or 2 and weight 1; -1 for others
     tables: np.ndarray  # tabulated profiles, see `statistics.profile`
     offset: np.ndarray  # (n_bins,): what no spectrum changes
     blocks: np.ndarray  # (n_blocks, 6): column, n_columns, row, n_rows, value_first, vector
@@ -58,9 +59,8 @@ class CountsArrays(NamedTuple):
     values: np.ndarray  # (n_values,)
     groups: np.ndarray  # (n_groups, 4): first block, last block + 1, first bin, last bin + 1
     implicit: np.ndarray  # (n_f,): s
-    limits: np.ndarray  # (n_limits, n_f): largest negative share of a spectrum in implicit bins
-    floors: np.ndarray  # (n_limits, 3): column of the background, its smallest value, fixed part
-    signs: np.ndarray  # (n_f,): 1 where a spectrum must not be negative, 0 where it may be
+    least: np.ndarray  # (n_f,): smallest spectra for which s holds
+    most: np.ndarray  # (n_f,): largest spectra for which s holds
 
 
 @kernel
@@ -117,20 +117,8 @@ def is_valid(arrays, f):
     """
     for i in range(f.shape[0]):
         # NaN fails, too.
-        if arrays.signs[i] > 0 and not f[i] >= 0:
-            return False
-    for k in range(arrays.limits.shape[0]):
-        column = int(arrays.floors[k, 0])
-        floor = arrays.floors[k, 2]
-        if column >= 0:
-            # A background norm near zero would reach the truncation.
-            if not f[column] > 1e-9:
-                return False
-            floor += f[column] * arrays.floors[k, 1]
-        depth = 0.0
-        for i in range(f.shape[0]):
-            depth += arrays.limits[k, i] * f[i]
-        if depth > floor:
+        holds = f[i] >= arrays.least[i] and f[i] <= arrays.most[i]
+        if not holds:
             return False
     return True
 
@@ -160,7 +148,7 @@ def stat_sum(arrays, f, mu):
     for s in range(arrays.segments.shape[0]):
         first, last, kind = arrays.segments[s]
         if kind == CASH:
-            total += _cash_sum(arrays.rows, mu, first, last)
+            total += _cash_sum(arrays.rows, arrays.few, mu, first, last)
         elif kind == WSTAT:
             for j in range(first, last):
                 total += wstat_value(arrays.rows[j, 0], arrays.rows[j, 1], arrays.rows[j, 2], mu[j])
@@ -171,28 +159,21 @@ def stat_sum(arrays, f, mu):
 
 
 @kernel
-def _cash_sum(rows, mu, first, last):
+def _cash_sum(rows, few, mu, first, last):
     # The logarithm of a product costs one logarithm: bins with one or two counts are the rule.
     total, logs, product = 0.0, 0.0, 1.0
     for j in range(first, last):
-        n, weight = rows[j, 0], rows[j, 1]
-        if not weight > 0:
-            continue
-        m = mu[j]
-        if not m > TRUNCATION:
-            total += weight * TRUNCATION
-            logs += weight * n * LOG_TRUNCATION
-            continue
-        total += weight * m
-        if n > 0:
-            # Of a moderate prediction neither the square nor the product leaves the range.
-            if weight == 1 and (n == 1 or n == 2) and 1e-80 < m < 1e80:
-                product *= m if n == 1 else m * m
-                if product < 1e-100 or product > 1e100:
-                    logs += math.log(product)
-                    product = 1.0
-            else:
-                logs += weight * n * math.log(m)
+        n, m = few[j], mu[j]
+        # Of a moderate prediction neither the square nor the product leaves the range.
+        if n >= 0.0 and m > TRUNCATION and m < 1e80:
+            total += m
+            # Chosen without a branch, which could not be foreseen.
+            product *= (m if n > 0.5 else 1.0) * (m if n > 1.5 else 1.0)
+            if product < 1e-100 or product > 1e100:
+                logs += math.log(product)
+                product = 1.0
+        else:
+            total += 0.5 * cash_value(rows[j, 0], rows[j, 1], m)
     return 2 * (total - logs - math.log(product))
 
 

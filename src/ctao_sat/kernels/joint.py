@@ -49,7 +49,7 @@ def clear_non_finite(f, start, signal):
 
 
 @kernel
-def statistic(f, start, signal, counts):
+def statistic(f, start, signal, counts, mu):
     """Return the statistic, and whether the plan in ``counts`` holds for these spectra.
 
     Parameters
@@ -60,6 +60,8 @@ def statistic(f, start, signal, counts):
         See `clear_non_finite`.
     counts : CountsArrays
         Compiled data.
+    mu : array, shape (n_bins,)
+        Scratch. A new one of the size of many cubes costs as much as what is done with it.
 
     Returns
     -------
@@ -71,13 +73,12 @@ def statistic(f, start, signal, counts):
     clear_non_finite(f, start, signal)
     if not is_valid(counts, f):
         return np.nan, False
-    mu = np.empty(counts.offset.shape[0])
     predict(counts, f, mu)
     return stat_sum(counts, f, mu), True
 
 
 @kernel
-def statistic_and_gradient(f, df, signal, counts, layout, gradient):
+def statistic_and_gradient(f, df, signal, counts, layout, scratch, gradient):
     """Return the statistic and whether the plan holds; add the gradient by the parameters.
 
     Parameters
@@ -88,6 +89,8 @@ def statistic_and_gradient(f, df, signal, counts, layout, gradient):
         Derivatives of the spectra by the parameters, flat.
     layout : tuple of array
         See `ctao_sat.kernels.counts.add_curvature`.
+    scratch : array, shape (3, n_bins)
+        Overwritten.
     gradient : array, shape (n_parameters,)
         Added to.
 
@@ -104,8 +107,7 @@ def statistic_and_gradient(f, df, signal, counts, layout, gradient):
                 df[i] = 0.0
     if not is_valid(counts, f):
         return np.nan, False
-    n_bins = counts.offset.shape[0]
-    mu, first, second = np.empty(n_bins), np.empty(n_bins), np.empty(n_bins)
+    mu, first, second = scratch[0], scratch[1], scratch[2]
     by_f = np.empty(f.shape[0])
     predict(counts, f, mu)
     bin_derivatives(counts, mu, first, second)

@@ -225,9 +225,10 @@ def select(
     b = background if background.size else np.zeros(mask.shape)
     w = weights if weights.size else np.ones(mask.shape)
     simple = (counts == 0) & quiet if quiet.size else ~(counts > 0)
-    implicit = mask & simple & (b >= 0) & ((b >= floors[:, np.newaxis]) | ~covered)
-    lonely = mask & ~implicit & ~covered & (b >= least) & (quiet.size == 0)
-    classes = np.where(mask, EXPLICIT, UNUSED)
+    implicit = mask & simple & (b >= 0) & (b >= floors)
+    alone = mask & ~implicit & ~covered & (counts > 0) & (quiet.size == 0)
+    dark, lonely = alone & (b == 0), alone & (b >= least)
+    classes = np.where(mask & ~dark, EXPLICIT, UNUSED)
     classes[implicit], classes[lonely] = IMPLICIT, LONELY
     logs = np.log(np.where(lonely, b, 1.0))
     sums = [
@@ -235,7 +236,7 @@ def select(
         np.sum(np.where(lonely, w * counts, 0.0), axis=1),
         np.sum(np.where(lonely, w * b, 0.0), axis=1),
         np.sum(np.where(lonely, w * counts * logs, 0.0), axis=1),
-        np.min(np.where(implicit & covered, b, np.inf), axis=1, initial=np.inf),
+        np.sum(np.where(dark, w * counts, 0.0), axis=1),
     ]
     return classes.astype(np.uint8), np.array(sums).T
 

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from ctao_sat.kernels._jit import kernel
 
 __all__ = ["EXPLICIT", "IMPLICIT", "LONELY", "UNUSED", "select"]
@@ -36,22 +34,20 @@ def select(counts, quiet, background, weights, mask, covered, floors, least, cla
         Bins to fit.
     covered : array of bool, shape (n_pixels,)
         Pixels that a source reaches.
-    floors : array, shape (n_energy,)
-        Background below which bins that a source reaches are evaluated by themselves.
+    floors : array, shape (n_energy, n_pixels)
+        Background below which bins are evaluated by themselves.
     least : float
         Background below which bins with counts are evaluated by themselves.
     classes : array of uint8, shape (n_energy, n_pixels)
         Filled.
     sums : array, shape (n_energy, 5)
         Filled, all with weights: background of implicit bins; counts, background and counts times
-        log background of lonely bins; the least background of implicit bins that a source reaches,
-        infinite if there are none.
+        log background of lonely bins; counts where nothing is predicted whatever the parameters.
     """
     on_off, weighted, with_background = quiet.size > 0, weights.size > 0, background.size > 0
     for e in range(mask.shape[0]):
-        for k in range(4):
+        for k in range(5):
             sums[e, k] = 0.0
-        sums[e, 4] = np.inf
         for i in range(mask.shape[1]):
             if not mask[e, i]:
                 classes[e, i] = UNUSED
@@ -61,12 +57,15 @@ def select(counts, quiet, background, weights, mask, covered, floors, least, cla
             w = weights[e, i] if weighted else 1.0
             simple = (n == 0 and quiet[e, i]) if on_off else not n > 0
             # NaN fails each comparison.
-            if simple and b >= 0 and (b >= floors[e] or not covered[i]):
+            if simple and b >= 0 and b >= floors[e, i]:
                 classes[e, i] = IMPLICIT
                 sums[e, 0] += w * b
-                if covered[i]:
-                    sums[e, 4] = min(sums[e, 4], b)
-            elif not on_off and not covered[i] and b >= least:
+            elif on_off or covered[i] or not n > 0:
+                classes[e, i] = EXPLICIT
+            elif b == 0:
+                classes[e, i] = UNUSED
+                sums[e, 4] += w * n
+            elif b >= least:
                 classes[e, i] = LONELY
                 sums[e, 1] += w * n
                 sums[e, 2] += w * b

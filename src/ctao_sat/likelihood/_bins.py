@@ -4,7 +4,7 @@ import numpy as np
 
 from ctao_sat.kernels.counts import wstat_constants
 from ctao_sat.kernels.selection import EXPLICIT, IMPLICIT, select
-from ctao_sat.kernels.statistics import CASH, WSTAT
+from ctao_sat.kernels.statistics import CASH, LOG_TRUNCATION, WSTAT
 from ctao_sat.likelihood._data import CountsData
 from ctao_sat.likelihood._plan import Columns, PlanBuilder
 
@@ -13,8 +13,11 @@ __all__ = ["add_counts"]
 # Bins without counts are summed beforehand where the background is this much larger than the
 # negative noise of Fourier transforms in a source.
 _MARGIN = 1e3
-# Bins below it stay far from Gammapy's truncation at 1e-25 whatever the norm of the background.
+# By so much may a source become brighter, and the background fainter, until that is no more so.
+_ROOM = 30.0
+# Backgrounds and norms above these stay far from Gammapy's truncation at 1e-25.
 _MIN_BACKGROUND = 1e-12
+_MIN_NORM = 1e-9
 _MAX_ALPHA = 1e100
 
 
@@ -179,8 +182,8 @@ class _Selection:
             merged = self._add_sums(energy)
             pixels = np.flatnonzero(self.classes[energy] == EXPLICIT)
             _add_plane(self.builder, self.data, self.columns, energy, pixels, merged)
-            self._add_limits(energy)
         self._add_signal_sums()
+        self._add_bounds()
 
     def _select(self) -> None:
         data, none = self.data, np.zeros((0, 0))
@@ -197,7 +200,7 @@ class _Selection:
             none if data.weights is None else self._flat(data.weights),
             self._flat(data.mask),
             self._covered().reshape(-1),
-            np.array([self._floor(energy) for energy in range(self.n_energy)]),
+            self._floors(),
             _MIN_BACKGROUND,
             self.classes,
             self.sums,
@@ -215,19 +218,22 @@ class _Selection:
             covered[y : y + n_y, x : x + n_x] = True
         return covered
 
-    def _floor(self, energy: int) -> float:
-        """Return the background below which bins that a source reaches are not summed."""
-        depth = 0.0
-        for negative, (_, (column, _, _)) in zip(self.depths, self.places, strict=True):
-            f = self.f[column : column + len(negative)]
-            depth += float(np.sum(negative[:, energy] * np.maximum(np.nan_to_num(f), 0.0)))
+    def _floors(self) -> np.ndarray:
+        """Return the background below which bins are not summed, shape (n_energy, n_pixels)."""
+        floors = np.zeros(self.data.mask.shape)
+        for negative, (response, (column, _, _)) in zip(self.depths, self.places, strict=True):
+            f = np.maximum(np.nan_to_num(self.f[column : column + len(negative)]), 0.0)
+            (y, x), (n_y, n_x) = response.corner, response.images.shape[1:]
+            floors[:, y : y + n_y, x : x + n_x] += (_MARGIN * (f @ negative))[:, None, None]
         if self.columns.background is not None:
-            depth /= max(self.f[self.columns.background[0] + energy], 1e-3)
-        return _MARGIN * depth
+            norms = self.f[self.columns.background[0] :][: self.n_energy]
+            floors /= np.maximum(norms, 1e-3)[:, None, None]
+        return floors.reshape(self.n_energy, -1)
 
     def _add_sums(self, energy: int) -> tuple[float, float] | None:
         """Add what is summed; return counts and background of lonely bins, as one bin."""
-        implicit, counts, background, logs, _ = self.sums[energy]
+        implicit, counts, background, logs, dark = self.sums[energy]
+        self.builder.constant -= 2 * LOG_TRUNCATION * dark
         if self.columns.background is None:
             self.builder.constant += 2 * (implicit + background - logs)
             return None
@@ -238,20 +244,17 @@ class _Selection:
         self.builder.constant += 2 * (counts * np.log(background) - logs)
         return float(counts), float(background)
 
-    def _add_limits(self, energy: int) -> None:
-        """Add what the spectra must fulfil for the sums to hold."""
-        limits, least = np.zeros(self.builder.n_f), self.sums[energy, 4]
-        any_implicit = bool(np.isfinite(least))
-        if any_implicit:
-            for negative, (_, (column, _, _)) in zip(self.depths, self.places, strict=True):
-                limits[column : column + len(negative)] += negative[:, energy]
+    def _add_bounds(self) -> None:
+        """Add the spectra for which the sums hold: the margin shared between noise and norm."""
+        for negative, (_, (column, _, _)) in zip(self.depths, self.places, strict=True):
+            part = slice(column, column + len(negative))
+            noisy = negative.any(axis=1)
+            most = np.where(noisy, _ROOM * self.f[part], np.inf)
+            self.builder.most[part] = np.fmin(self.builder.most[part], most)
         if self.columns.background is not None:
-            column = self.columns.background[0] + energy
-            self.builder.floors.append([column, least if any_implicit else 0.0, 0.0])
-            self.builder.limits.append(limits)
-        elif limits.any():
-            self.builder.floors.append([-1, 0.0, least])
-            self.builder.limits.append(limits)
+            part = slice(self.columns.background[0], self.columns.background[0] + self.n_energy)
+            least = np.maximum(self.f[part] / _ROOM, _MIN_NORM)
+            self.builder.least[part] = np.fmax(self.builder.least[part], least)
 
     def _add_signal_sums(self) -> None:
         implicit = (self.classes == IMPLICIT).reshape(self.data.mask.shape)
@@ -268,4 +271,5 @@ class _Selection:
                 sums = factor * np.sum(response.edisp * share, axis=1)
             stop = column + len(sums)
             self.builder.implicit[column:stop] += 2 * sums
-            self.builder.signs[column:stop] |= sums != 0
+            least = np.where(sums != 0, 0.0, -np.inf)
+            self.builder.least[column:stop] = np.fmax(self.builder.least[column:stop], least)

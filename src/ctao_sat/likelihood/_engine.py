@@ -61,7 +61,9 @@ class Engine:
         terms, plan = self.terms, self.plan
         if terms.is_native:
             f, _, _ = terms.spectra.compute(p, 0)
-            stat, valid = statistic(f, terms.spectra.start, terms.signal, plan.arrays)
+            stat, valid = statistic(
+                f, terms.spectra.start, terms.signal, plan.arrays, plan.scratch[0]
+            )
             if valid:
                 return stat + plan.constant + self._priors.value(p)
         f, _, _ = self.spectra(p, 0)
@@ -99,7 +101,7 @@ class Engine:
             gradient = np.zeros(len(p))
             f, df, _ = terms.spectra.compute(p, 1)
             stat, valid = statistic_and_gradient(
-                f, df, terms.signal, self.plan.arrays, self.layout, gradient
+                f, df, terms.signal, self.plan.arrays, self.layout, self.plan.scratch, gradient
             )
             if valid:
                 return self._with_priors(p, stat + self.plan.constant, gradient)
@@ -173,6 +175,4 @@ class Engine:
 
 def _is_positive(arrays: CountsArrays, f: np.ndarray) -> bool:
     """Return whether sources and backgrounds are positive, as any quick plan asks for."""
-    columns = arrays.floors[:, 0].astype(int)
-    background = f[columns[columns >= 0]]
-    return bool(np.all(f[arrays.signs > 0] >= 0) and np.all(background > 0))
+    return bool(np.all(f[arrays.least == 0] >= 0) and np.all(f[arrays.least > 0] > 0))

@@ -190,7 +190,8 @@ def _minuit(
     minuit.errordef = 1
     minuit.strategy = 1
     # Gammapy has 0.1, which may end 0.014 sigma off; with second derivatives nearer costs a step.
-    minuit.tol = 1e-3
+    # Differences of what Gammapy evaluates are not as sharp.
+    minuit.tol = 1e-5 if likelihood.report.is_complete else 1e-2
     for i, parameter in enumerate(parameters):
         if limits is not None and np.isfinite(limits[:, i]).any():
             # Minuit's way to say that there is none on one side is an infinite one.

@@ -1,5 +1,6 @@
 """Live Gammapy parameters as arrays: factors of the free ones, values of all."""
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,11 +22,13 @@ class ParameterMap:
 
     def __init__(self, parameters: Sequence[Parameter]):
         self.all = list(parameters)
+        self._frozen = [parameter.frozen for parameter in self.all]
         self.free = np.array([not parameter.frozen for parameter in self.all], dtype=bool)
         self.free_index = np.flatnonzero(self.free)
         self.free_parameters = [self.all[i] for i in self.free_index]
         self._units = [parameter.unit for parameter in self.all]
         self._transforms = [parameter.scale_transform for parameter in self.all]
+        self._free_transforms = [self._transforms[i] for i in self.free_index]
         self._is_linear = all(self._transforms[i] == "lin" for i in self.free_index)
         self._index = {id(parameter): i for i, parameter in enumerate(self.all)}
 
@@ -38,10 +41,12 @@ class ParameterMap:
 
     def is_current(self) -> bool:
         """Return whether freedom, units and transforms are those at the time of compilation."""
-        return all(
-            parameter.frozen != free and parameter.unit is unit
-            for parameter, free, unit in zip(self.all, self.free, self._units, strict=True)
-        ) and self._transforms == [parameter.scale_transform for parameter in self.all]
+        return (
+            [parameter.frozen for parameter in self.all] == self._frozen
+            and all(map(operator.is_, [parameter.unit for parameter in self.all], self._units))
+            and [parameter.scale_transform for parameter in self.free_parameters]
+            == self._free_transforms
+        )
 
     def factors(self) -> np.ndarray:
         """Return the present factors of the free parameters, shape (n_free,)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ctao_sat.kernels.counts import CountsArrays
+from ctao_sat.kernels.statistics import CASH
 
 __all__ = ["Columns", "Plan", "PlanBuilder"]
 
@@ -32,12 +33,15 @@ class Plan:
         First and last bin + 1 of each dataset.
     positions : list of array
         For datasets with all bins: their index in the flat dataset.
+    scratch : array, shape (3, n_bins)
+        Working space of the kernels.
     """
 
     arrays: CountsArrays
     constant: float
     bins: list[tuple[int, int]]
     positions: list[np.ndarray | None]
+    scratch: np.ndarray
 
 
 @dataclass
@@ -59,8 +63,6 @@ class PlanBuilder:
     row_bin: list = field(default_factory=list)
     values: list = field(default_factory=list)
     groups: list = field(default_factory=list)
-    limits: list = field(default_factory=list)
-    floors: list = field(default_factory=list)
     positions: list = field(default_factory=list)
     bins: list = field(default_factory=list)
     constant: float = 0.0
@@ -70,7 +72,7 @@ class PlanBuilder:
 
     def __post_init__(self):
         self.implicit = np.zeros(self.n_f)
-        self.signs = np.zeros(self.n_f, dtype=np.int64)
+        self.least, self.most = np.full(self.n_f, -np.inf), np.full(self.n_f, np.inf)
 
     # -- blocks ---------------------------------------------------------------------------------
 
@@ -110,9 +112,12 @@ class PlanBuilder:
 
     def finish(self) -> Plan:
         """Return the plan."""
+        segments = np.array(self.segments, dtype=np.int64).reshape(-1, 3)
+        rows = np.concatenate([np.zeros((0, 6)), *self.rows])
         arrays = CountsArrays(
-            segments=np.array(self.segments, dtype=np.int64).reshape(-1, 3),
-            rows=np.concatenate([np.zeros((0, 6)), *self.rows]),
+            segments=segments,
+            rows=rows,
+            few=_few(segments, rows),
             tables=np.concatenate([np.zeros(0), *self.tables]),
             offset=np.concatenate([np.zeros(0), *self.offset]),
             blocks=np.array(self.blocks, dtype=np.int64).reshape(-1, 6),
@@ -120,8 +125,18 @@ class PlanBuilder:
             values=np.concatenate([np.zeros(0), *self.values]),
             groups=np.array(self.groups, dtype=np.int64).reshape(-1, 4),
             implicit=self.implicit,
-            limits=np.array(self.limits, dtype=float).reshape(len(self.limits), self.n_f),
-            floors=np.array(self.floors, dtype=float).reshape(-1, 3),
-            signs=self.signs,
+            least=self.least,
+            most=self.most,
         )
-        return Plan(arrays, self.constant, self.bins, self.positions)
+        scratch = np.empty((3, self.n_bins))
+        return Plan(arrays, self.constant, self.bins, self.positions, scratch)
+
+
+def _few(segments: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return counts that need no logarithm of their own, -1 for others, shape (n_bins,)."""
+    few = np.full(len(rows), -1.0)
+    for first, last, kind in segments:
+        if kind == CASH:
+            n, weight = rows[first:last, 0], rows[first:last, 1]
+            few[first:last] = np.where((weight == 1) & np.isin(n, (0, 1, 2)), n, -1.0)
+    return few
