@@ -210,7 +210,7 @@ def scatter_second(at, p, ints, floats, total, first, second, d2f):
 
     Parameters
     ----------
-    at, p, ints, floats, total, first
+    at, p, ints, floats, total, first : number or array
         As in `scatter_first`.
     second : array of float64, (>= rows, >= rows, >= bins)
         Second derivatives by arguments a <= b.

@@ -32,10 +32,8 @@ def log_mean(z1, y1, z2, y2):
 
     Parameters
     ----------
-    z1, z2 : float
-        Logarithms of the absolute numbers.
-    y1, y2 : float
-        The numbers.
+    z1, y1, z2, y2 : float
+        Two numbers y, each after the logarithm z of its absolute value.
 
     Returns
     -------
@@ -148,7 +146,7 @@ def segments(n_bins, n_segments, length, z, y, total, weights):
 
     Parameters
     ----------
-    n_bins, n_segments, length, z, y, total
+    n_bins, n_segments, length, z, y, total : number or array
         As in `integrate`.
     weights : array of float64, (5, >= n_bins * n_segments)
         Of each segment: first derivatives by the left and the right node, second derivatives left

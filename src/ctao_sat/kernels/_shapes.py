@@ -330,7 +330,7 @@ def gaussian(order, e, q, rows, z, d, h, signs):
 
 @kernel
 def piecewise_log(order, left, weight, q, rows, z, d):
-    """Norms at given energies, their logarithms interpolated.
+    """Interpolate norms at given energies by their logarithms.
 
     ``left`` (n,) is the node below each energy, ``weight`` (n,) the share of the node above it.
     """
@@ -352,7 +352,7 @@ def piecewise_log(order, left, weight, q, rows, z, d):
 
 @kernel
 def piecewise_lin(order, left, weight, q, rows, z, d, signs, least):
-    """Norms at given energies, interpolated; ``least`` stands for a norm of zero."""
+    """Interpolate norms at given energies; ``least`` stands for a norm of zero."""
     for r in rows:
         if order >= 1 and r >= 0:
             for n in range(left.size):

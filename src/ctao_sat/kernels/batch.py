@@ -22,7 +22,7 @@ def statistics(samples, spectra, start, signal, counts, out, valid):
         Values of all parameters.
     spectra : SpectraArrays
         Compiled spectra, all of them with a kernel.
-    start, signal, counts
+    start, signal, counts : number or array
         See `ctao_sat.kernels.joint.statistic`.
     out, valid : array, shape (n,)
         Filled with what that returns.

@@ -173,7 +173,7 @@ def profile(start, pieces, tables, mu):
 
     Parameters
     ----------
-    start, pieces, tables, mu
+    start, pieces, tables, mu : number or array
         As in `profile_value`.
 
     Returns

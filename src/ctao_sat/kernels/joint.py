@@ -83,10 +83,12 @@ def statistic_and_gradient(f, df, signal, counts, layout, scratch, gradient):
 
     Parameters
     ----------
-    f, signal, counts
+    f : array, shape (n_f,)
         See `statistic`.
     df : array
         Derivatives of the spectra by the parameters, flat.
+    signal, counts : array
+        See `statistic`.
     layout : tuple of array
         See `ctao_sat.kernels.counts.add_curvature`.
     scratch : array, shape (3, n_bins)
@@ -96,7 +98,7 @@ def statistic_and_gradient(f, df, signal, counts, layout, scratch, gradient):
 
     Returns
     -------
-    stat, valid
+    stat, valid : float, bool
         See `statistic`.
     """
     start, df_start = layout[0], layout[1]

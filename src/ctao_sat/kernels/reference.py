@@ -212,7 +212,7 @@ def select(
 
     Parameters
     ----------
-    counts, quiet, background, weights, mask, covered, floors, least
+    counts, quiet, background, weights, mask, covered, floors, least : number or array
         See `ctao_sat.kernels.selection.select`.
 
     Returns

@@ -107,7 +107,7 @@ def bin_stat(kind, row, tables, mu):
 
     Parameters
     ----------
-    kind, row, tables, mu
+    kind, row, tables, mu : number or array
         As in `bin_value`.
 
     Returns
@@ -132,7 +132,7 @@ def bin_fisher(kind, row, tables, mu):
 
     Parameters
     ----------
-    kind, row, tables, mu
+    kind, row, tables, mu : number or array
         As in `bin_value`.
 
     Returns

@@ -50,7 +50,7 @@ class Terms:
 
     @property
     def n_bins(self) -> int:
-        """Bins to fit, of all datasets that are compiled."""
+        """Number of bins to fit, of all datasets that are compiled."""
         return sum(
             len(data.rows) if isinstance(data, FluxPointsRows) else int(np.count_nonzero(data.mask))
             for data in self.data
