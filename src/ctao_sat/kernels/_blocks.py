@@ -112,7 +112,7 @@ def fill_second(at, p, ints, floats, weights, d, h, line, second):
 
     Parameters
     ----------
-    at, p, ints, floats
+    at, p, ints, floats : number or array
         Record of the spectrum, values of all parameters, and the spectra.
     weights : array of float64, (5, n_bins * n_segments)
         As in `fill_first`.
@@ -178,7 +178,7 @@ def scatter_first(at, p, ints, floats, total, first, df):
 
     Parameters
     ----------
-    at, p, ints, floats
+    at, p, ints, floats : number or array
         Record of the spectrum, values of all parameters, and the spectra.
     total : array of float64, (>= bins,)
         The spectrum of unit amplitude.
