@@ -55,7 +55,7 @@ def log_mean_curvature(z1, y1, z2, y2):
 
     Parameters
     ----------
-    z1, z2, y1, y2 : float
+    z1, y1, z2, y2 : float
         As in `log_mean`.
 
     Returns
