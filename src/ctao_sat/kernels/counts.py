@@ -34,10 +34,10 @@ __all__ = [
     "adjoint",
     "bin_derivatives",
     "expected_curvature",
+    "fill_wstat_constants",
     "is_valid",
     "predict",
     "stat_sum",
-    "wstat_constants",
 ]
 
 
@@ -151,7 +151,10 @@ def stat_sum(arrays, f, mu):
             total += _cash_sum(arrays.rows, arrays.few, mu, first, last)
         elif kind == WSTAT:
             for j in range(first, last):
-                total += wstat_value(arrays.rows[j, 0], arrays.rows[j, 1], arrays.rows[j, 2], mu[j])
+                # With the terms of the data alone a bin is small: their sum would drown it.
+                total += arrays.rows[j, 3] + wstat_value(
+                    arrays.rows[j, 0], arrays.rows[j, 1], arrays.rows[j, 2], mu[j]
+                )
         else:
             for j in range(first, last):
                 total += bin_value(kind, arrays.rows[j], arrays.tables, mu[j])
@@ -364,22 +367,14 @@ def _add_products(
 
 
 @kernel
-def wstat_constants(rows):
-    """Return the sum of the terms of the on-off statistic that depend on the data alone.
+def fill_wstat_constants(rows):
+    """Fill the terms of the on-off statistic that depend on the data alone.
 
     Parameters
     ----------
     rows : array, shape (n_bins, 6)
-        Bins of on-off data.
-
-    Returns
-    -------
-    constant : float
-        Counts that are NaN have none.
+        Bins of on-off data; the fourth number of each is set. Counts that are NaN have no term.
     """
-    total = 0.0
     for j in range(rows.shape[0]):
         value = wstat_constant(rows[j, 0], rows[j, 1])
-        if not np.isnan(value):
-            total += value
-    return total
+        rows[j, 3] = 0.0 if np.isnan(value) else value

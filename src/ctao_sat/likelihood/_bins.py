@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ctao_sat.kernels.counts import wstat_constants
+from ctao_sat.kernels.counts import fill_wstat_constants
 from ctao_sat.kernels.selection import EXPLICIT, IMPLICIT, select
 from ctao_sat.kernels.statistics import CASH, LOG_TRUNCATION, WSTAT
 from ctao_sat.likelihood._data import CountsData
@@ -75,7 +75,7 @@ def _add_rows(builder: PlanBuilder, data: CountsData, rows: np.ndarray, backgrou
     it, with a derivative of 0, which must not meet it in a product.
     """
     if data.kind == WSTAT:
-        builder.constant += wstat_constants(rows)
+        fill_wstat_constants(rows)
     if background is None:
         return builder.add_bins(data.kind, rows, np.zeros(len(rows))), None
     if data.background_request is None:

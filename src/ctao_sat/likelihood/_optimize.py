@@ -12,6 +12,11 @@ from ctao_sat.likelihood._compiled import CompiledLikelihood
 
 __all__ = ["Optimum", "optimize"]
 
+# A parameter is at a limit if it is nearer than this part of its error.
+_AT_LIMIT = 1e-2
+# Smallest eigenvalue of a matrix of second derivatives whose diagonal is scaled to 1.
+_DEGENERATE = 1e-12
+
 
 @dataclass(frozen=True)
 class Optimum:
@@ -114,7 +119,7 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         minuit = _minimise(likelihood, objective)
         if errors == "hesse":
             minuit.hesse()
-    covariance, covariance_message = _covariance(minuit, errors)
+    covariance, covariance_message = _covariance(likelihood, minuit, errors)
     x, stat, finite = np.array(minuit.values), float(minuit.fval), True
     if not np.all(np.isfinite(x)):
         # Lost on the way: better the start than no number.
@@ -209,21 +214,49 @@ def _minuit(
     return minuit
 
 
-def _covariance(minuit: Minuit, errors: str) -> tuple[np.ndarray, str]:
-    n = len(minuit.values)
+def _covariance(
+    likelihood: CompiledLikelihood, minuit: Minuit, errors: str
+) -> tuple[np.ndarray, str]:
+    """Return the covariance of the factors and where it is from; NaN if there is none."""
+    none = np.full((len(minuit.values),) * 2, np.nan)
     if minuit.covariance is None or not np.isfinite(minuit.fval):
-        return np.full((n, n), np.nan), "No covariance: the second derivatives have no inverse."
-    covariance = np.array(minuit.covariance)
+        return none, "No covariance: the second derivatives have no inverse."
     if errors == "migrad":
-        return covariance, "Covariance as gathered by MIGRAD."
-    if minuit.fmin.hesse_failed:
-        return np.full((n, n), np.nan), "Hesse failed"
-    if minuit.fmin.has_made_posdef_covar:
-        return covariance, (
-            "Hesse: the second derivatives are not those of a minimum; a multiple of the unit "
-            "matrix was added to them. The errors mean little."
-        )
+        return np.array(minuit.covariance), "Covariance as gathered by MIGRAD."
+    if likelihood.report.is_complete:
+        covariance = _twice_the_inverse(likelihood, np.array(minuit.values))
+    else:
+        covariance = None
+        if minuit.valid and not (minuit.fmin.hesse_failed or minuit.fmin.has_made_posdef_covar):
+            covariance = np.array(minuit.covariance)
+    if covariance is None:
+        return none, "Hesse failed: the second derivatives are not those of a minimum."
     return covariance, "Hesse terminated successfully."
+
+
+def _twice_the_inverse(likelihood: CompiledLikelihood, x: np.ndarray) -> np.ndarray | None:
+    """Return the covariance from the second derivatives at factors ``x``; None if there is none.
+
+    Limits do not enter, but for parameters that are at one: they are held, with an error of zero.
+    """
+    hessian = likelihood.evaluate(x, 2)
+    diagonal = np.diag(hessian)
+    if not np.all(np.isfinite(hessian)):
+        return None
+    low, high = _limits(likelihood)
+    sigma = np.sqrt(2 / np.where(diagonal > 0, diagonal, np.inf))
+    held = (x - low <= _AT_LIMIT * sigma) | (high - x <= _AT_LIMIT * sigma)
+    free = ~held
+    if not np.all(diagonal[free] > 0):
+        return None
+    root = np.sqrt(diagonal[free])
+    # Scaled, so that parameters of all sizes are told from degenerate ones alike.
+    scaled = hessian[np.ix_(free, free)] / np.outer(root, root)
+    if free.any() and np.linalg.eigvalsh(scaled)[0] < _DEGENERATE:
+        return None
+    covariance = np.zeros(hessian.shape)
+    covariance[np.ix_(free, free)] = 2 * np.linalg.inv(scaled) / np.outer(root, root)
+    return covariance
 
 
 def _message(minuit: Minuit) -> str:
