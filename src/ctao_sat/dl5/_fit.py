@@ -108,7 +108,10 @@ def fit(
         with np.errstate(all="ignore"):
             result = Fit().run(datasets)
     if not result.success:
-        log.warning("The fit did not converge: %s", " ".join(str(result.message).split()))
+        covariance = result.covariance_result
+        lost = result.optimize_result.success and covariance is not None
+        message = covariance.message if lost else result.message
+        log.warning("The fit did not converge: %s", " ".join(str(message).split()))
     return result
 
 

@@ -152,9 +152,8 @@ def stat_sum(arrays, f, mu):
         elif kind == WSTAT:
             for j in range(first, last):
                 # With the terms of the data alone a bin is small: their sum would drown it.
-                total += arrays.rows[j, 3] + wstat_value(
-                    arrays.rows[j, 0], arrays.rows[j, 1], arrays.rows[j, 2], mu[j]
-                )
+                row = arrays.rows[j]
+                total += row[3] + wstat_value(row[0], row[1], row[2], mu[j])
         else:
             for j in range(first, last):
                 total += bin_value(kind, arrays.rows[j], arrays.tables, mu[j])

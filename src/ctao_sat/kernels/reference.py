@@ -182,7 +182,7 @@ def counts_statistic(arrays, f: np.ndarray) -> float:
     Returns
     -------
     stat : float
-        Without the terms of on-off data that depend on the counts alone.
+        The terms of on-off data that depend on the counts alone are in their rows.
     """
     mu = arrays.offset + response_matrix(arrays) @ f
     total = float(arrays.implicit @ f)
@@ -194,7 +194,7 @@ def counts_statistic(arrays, f: np.ndarray) -> float:
             n_on, n_off = rows[:, 0], rows[:, 1]
             with np.errstate(divide="ignore", invalid="ignore"):
                 constant = 2 * (_n_log(n_on, n_on) - n_on + _n_log(n_off, n_off) - n_off)
-            total += (wstat(n_on, n_off, rows[:, 2], part) - constant).sum()
+            total += (wstat(n_on, n_off, rows[:, 2], part) - constant + rows[:, 3]).sum()
     return total
 
 
