@@ -22,6 +22,7 @@ EXIT_CODES = {
     "MissingColumnError": 3,
     "MissingDataError": 3,
     "MissingHDUError": 3,
+    "NotCompilable": 2,
     "SelectionError": 3,
     "SourceNotFoundError": 3,
     "ConvergenceError": 4,
