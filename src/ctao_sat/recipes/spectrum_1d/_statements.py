@@ -137,7 +137,7 @@ def _range(limits: u.Quantity) -> str:
 def _fit_numbers(result: FitResult, model: SkyModel) -> dict[str, Any]:
     return {
         "success": bool(result.success),
-        "message": " ".join(str(result.message).split()),
+        "message": _message(result),
         "total_stat": float(result.total_stat),
         "n_evaluations": int(result.nfev),
         "errors": result.covariance_result.method,
@@ -159,12 +159,19 @@ def _fit_numbers(result: FitResult, model: SkyModel) -> dict[str, Any]:
     }
 
 
+def _message(result: FitResult) -> str:
+    """Return what the step that failed says, else what the minimiser says."""
+    lost = result.optimize_result.success and not result.covariance_result.success
+    message = result.covariance_result.message if lost else result.message
+    return " ".join(str(message).split())
+
+
 def _fit_sentence(result: FitResult, found: Findings) -> str:
     kind = type(found.model.spectral_model).__name__
     if not result.success:
         return (
             f"The fit of a {kind} did NOT converge "
-            f"({' '.join(str(result.message).split())}): do not use its numbers. "
+            f"({_message(result)}): do not use its numbers. "
             "No flux is derived from it. "
             "Try other start values, a simpler model, or another energy range."
         )
@@ -175,9 +182,7 @@ def _fit_sentence(result: FitResult, found: Findings) -> str:
 
 
 def _doubts(result: FitResult, found: Findings) -> list[str]:
-    """Return what speaks against trusting a fit that converged."""
-    if not result.success:
-        return []
+    """Return what speaks against trusting a fit, or why it did not converge."""
     doubts = []
     free = [p for p in found.model.spectral_model.parameters if not p.frozen]
     if found.n_bins <= len(free):
@@ -185,6 +190,8 @@ def _doubts(result: FitResult, found: Findings) -> list[str]:
             f"Do not trust the fit: {len(free)} free parameters meet {found.n_bins} bins of data. "
             "Freeze some, or take finer bins or a wider energy range."
         )
+    if not result.success:
+        return doubts
     if result.report.refused:
         doubts.append(
             "The compiled likelihood differed from Gammapy's, which fitted instead: "
