@@ -29,9 +29,10 @@ def fit(
     datasets : `~gammapy.datasets.Datasets`
         With models. Their parameters and covariance are set to the result, as Gammapy does.
     compiled : {"auto", True, False}
-        Whether to use the compiled likelihood, which gives Gammapy's numbers in a hundredth of
-        the time or less. With ``"auto"``, Gammapy evaluates what cannot be compiled: the reason
-        is logged and stays in ``result.report``. False is Gammapy's ``Fit``.
+        Whether to use the compiled likelihood, which gives Gammapy's numbers: a value in a
+        hundredth of the time, a fit with all around it in a tenth to a hundredth. With ``"auto"``,
+        Gammapy evaluates what cannot be compiled: the reason is logged and stays in
+        ``result.report``. False is Gammapy's ``Fit``.
     errors : {"hesse", "migrad"}
         The covariance: from the second derivatives at the minimum, or the one that the
         minimisation has gathered on its way. Gammapy's ``Fit`` always gives the latter, and
