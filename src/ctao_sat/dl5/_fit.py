@@ -6,6 +6,7 @@ import numpy as np
 from gammapy.datasets import Datasets
 from gammapy.modeling import Fit, FitResult
 
+from ctao_sat._gammapy import unique_models
 from ctao_sat.errors import ConfigError, DataError
 from ctao_sat.likelihood import KernelCache, fit_compiled
 
@@ -90,10 +91,10 @@ def fit(
     # Gammapy keeps the covariance on this object: a copy would take it away.
     if not isinstance(datasets, Datasets):
         datasets = Datasets(datasets)
-    models = datasets.models
+    models = unique_models(datasets)
     if not models:
         raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")
-    if len(models.parameters.free_parameters) == 0:
+    if all(parameter.frozen for model in models for parameter in model.parameters):
         raise ConfigError("No parameter is free.", remedy="Thaw one: `frozen: false`.")
     if not any(_has_bins(dataset) for dataset in datasets):
         raise DataError(

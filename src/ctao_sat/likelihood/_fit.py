@@ -1,13 +1,17 @@
 """Fit with a compiled likelihood; the result is Gammapy's."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
+from gammapy import modeling
 from gammapy.datasets import Datasets
-from gammapy.modeling import Covariance, CovarianceResult, Fit, FitResult, OptimizeResult
+from gammapy.modeling import Covariance, CovarianceResult, Fit, FitResult
+from iminuit import Minuit
 
-from ctao_sat._gammapy import set_covariance
+from ctao_sat._gammapy import set_covariance, unique_models
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood._compiled import CompiledLikelihood
 from ctao_sat.likelihood._guard import compare, perturbed
@@ -35,6 +39,19 @@ class CompiledFitResult(FitResult):
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n{self.report}\n"
+
+
+class OptimizeResult(modeling.OptimizeResult):
+    """Gammapy's, under its name, with a Minuit object that is made when it is asked for."""
+
+    def __init__(self, *, make_minuit: Callable[[], Minuit], **kwargs: Any):
+        super().__init__(**kwargs)
+        self._make_minuit = make_minuit
+
+    @property
+    def minuit(self) -> Minuit:
+        """Minuit object at the minimum."""
+        return self._make_minuit()
 
 
 def fit_compiled(
@@ -71,7 +88,8 @@ def fit_compiled(
     NotCompilable
         If ``complete`` and something falls back.
     """
-    datasets.parameters.autoscale()
+    for model in unique_models(datasets):
+        model.parameters.autoscale()
     likelihood = CompiledLikelihood(datasets, kernels, watch=False)
     report = likelihood.report
     if complete and not report.is_complete:
@@ -150,7 +168,7 @@ def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResu
             backend="ctao_sat",
             method="migrad",
             trace=Table(),
-            minuit=optimum.minuit,
+            make_minuit=lambda: optimum.minuit,
             success=optimum.success,
             nfev=optimum.n_calls,
             message=optimum.message,

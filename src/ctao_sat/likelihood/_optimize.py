@@ -1,7 +1,10 @@
 """Minimise a compiled likelihood with Minuit, which gets gradient and second derivatives."""
 
+import functools
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from iminuit import Minuit
@@ -9,11 +12,14 @@ from iminuit.util import IMinuitWarning
 
 from ctao_sat.errors import ConfigError
 from ctao_sat.likelihood._compiled import CompiledLikelihood
+from ctao_sat.likelihood._newton import approach
 
 __all__ = ["Optimum", "optimize"]
 
 # A parameter is at a limit if it is nearer than this part of its error.
 _AT_LIMIT = 1e-2
+# By so much the sum of many bins may differ from itself.
+_ROUNDING = 1e-6
 # Smallest eigenvalue of a matrix of second derivatives whose diagonal is scaled to 1.
 _DEGENERATE = 1e-12
 
@@ -38,8 +44,8 @@ class Optimum:
         Where the covariance is from.
     n_calls : int
         Evaluations of the statistic and of its derivatives.
-    minuit : `iminuit.Minuit`
-        For MINOS and contours.
+    make_minuit : callable
+        Returns the `iminuit.Minuit` that `minuit` keeps.
     """
 
     x: np.ndarray
@@ -51,35 +57,41 @@ class Optimum:
     covariance_message: str
     errors: str
     n_calls: int
-    minuit: Minuit
+    make_minuit: Callable[[], Minuit]
+
+    @functools.cached_property
+    def minuit(self) -> Minuit:
+        """Minuit at the minimum, with the limits of the parameters, for MINOS and contours.
+
+        Made when it is first asked for: it may take longer than the minimum has.
+        """
+        return self.make_minuit()
 
 
 class _Objective:
-    """The functions that Minuit calls; it asks for derivatives at one point one by one."""
+    """The functions that minimisers call, which ask for the same point again and again."""
 
     def __init__(self, likelihood: CompiledLikelihood):
         self._likelihood = likelihood
-        self._at_gradient: tuple[bytes, np.ndarray] | None = None
-        self._at_hessian: tuple[bytes, np.ndarray] | None = None
+        self._known: dict[int, tuple[bytes, Any]] = {}
         self.n_calls = 0
 
+    def _at(self, x: np.ndarray, order: int) -> Any:
+        key = x.tobytes()
+        known = self._known.get(order)
+        if known is None or known[0] != key:
+            self.n_calls += 1
+            known = self._known[order] = key, self._likelihood.evaluate(x, order)
+        return known[1]
+
     def value(self, x: np.ndarray) -> float:
-        self.n_calls += 1
-        return self._likelihood.evaluate(x, 0)
+        return self._at(x, 0)
 
     def gradient(self, x: np.ndarray) -> np.ndarray:
-        key = x.tobytes()
-        if self._at_gradient is None or self._at_gradient[0] != key:
-            self.n_calls += 1
-            self._at_gradient = key, self._likelihood.evaluate(x, 1)[1]
-        return self._at_gradient[1]
+        return self._at(x, 1)[1]
 
     def hessian(self, x: np.ndarray) -> np.ndarray:
-        key = x.tobytes()
-        if self._at_hessian is None or self._at_hessian[0] != key:
-            self.n_calls += 1
-            self._at_hessian = key, self._likelihood.evaluate(x, 2)
-        return self._at_hessian[1]
+        return self._at(x, 2)
 
     def diagonal(self, x: np.ndarray) -> np.ndarray:
         return np.diag(self.hessian(x)).copy()
@@ -117,9 +129,13 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
     # Minimisers try parameters at which spectra overflow.
     with np.errstate(all="ignore"):
         minuit = _minimise(likelihood, objective)
-        if errors == "hesse":
+        covariance = None
+        if errors == "hesse" and likelihood.report.is_complete and np.isfinite(minuit.fval):
+            covariance = _twice_the_inverse(likelihood, objective, np.array(minuit.values))
+        if errors == "hesse" and covariance is None:
+            # What Minuit finds instead is no error, but tells whether this is a minimum.
             minuit.hesse()
-    covariance, covariance_message = _covariance(likelihood, minuit, errors)
+    covariance, covariance_message = _covariance(likelihood, minuit, errors, covariance)
     x, stat, finite = np.array(minuit.values), float(minuit.fval), True
     if not np.all(np.isfinite(x)):
         # Lost on the way: better the start than no number.
@@ -135,7 +151,7 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         covariance_message=covariance_message,
         errors=errors,
         n_calls=objective.n_calls,
-        minuit=minuit,
+        make_minuit=functools.partial(_with_limits, likelihood, objective, minuit, errors),
     )
 
 
@@ -144,8 +160,9 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
 
     With limits, Minuit works in other coordinates, and takes the matrix of second derivatives
     there without the part that comes from their curvature: near a limit it then runs away. So
-    limits and that matrix are never passed together. Without limits it leads to the minimum
-    quickly; if that lies within the limits, it is the start of a second, careful run.
+    limits and that matrix are never passed together. Damped Newton steps lead to the minimum,
+    parameters at a limit are held there, and Minuit confirms it without limits. Where that fails,
+    it tries from the start, at last with limits.
     """
     start = np.array([parameter.factor for parameter in likelihood.parameters])
     limits = _limits(likelihood)
@@ -154,20 +171,44 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
         minuit = _minuit(likelihood, objective, start, limits, derivatives=False)
         minuit.migrad()
         return minuit
-    minuit = _minuit(likelihood, objective, start, None)
+    near = approach(objective, start, limits)
+    trials = [(near.x, near.held)] if near.converged else []
+    for first, held in [*trials, (start, np.zeros(len(start), dtype=bool))]:
+        minuit = _minuit(likelihood, objective, first, None)
+        minuit.fixed[:] = held.tolist()
+        minuit.migrad()
+        end = np.array(minuit.values)
+        inside = held | ((end > limits[0]) & (end < limits[1]))
+        lower = minuit.valid and minuit.fval <= objective.value(first) + _ROUNDING
+        if minuit.valid and inside.all() and lower:
+            return minuit
+    return _minimise_within(likelihood, objective, start, limits)
+
+
+def _minimise_within(
+    likelihood: CompiledLikelihood, objective: _Objective, start: np.ndarray, limits: np.ndarray
+) -> Minuit:
+    minuit = _minuit(likelihood, objective, start, limits)
     minuit.migrad()
-    if minuit.valid and not np.isfinite(limits).any():
-        return minuit
-    end = np.array(minuit.values)
-    inside = np.all((end > limits[0]) & (end < limits[1]))
-    better = minuit.valid and inside and minuit.fval <= objective.value(start)
-    other = _minuit(likelihood, objective, end if better else start, limits)
-    other.migrad()
-    if not other.valid:
+    if not minuit.valid:
         # As Gammapy does it: by differences of the statistic.
-        other = _minuit(likelihood, objective, start, limits, derivatives=False)
-        other.migrad()
-    return other
+        minuit = _minuit(likelihood, objective, start, limits, derivatives=False)
+        minuit.migrad()
+    return minuit
+
+
+def _with_limits(
+    likelihood: CompiledLikelihood, objective: _Objective, minuit: Minuit, errors: str
+) -> Minuit:
+    """Return Minuit at the same minimum, with limits and errors of its own."""
+    limits = _limits(likelihood)
+    with np.errstate(all="ignore"):
+        if np.isfinite(limits).any() and not np.isfinite(np.array(minuit.limits)).any():
+            end = np.array(minuit.values)
+            minuit = _minimise_within(likelihood, objective, end, limits)
+        if errors == "hesse":
+            minuit.hesse()
+    return minuit
 
 
 def _limits(likelihood: CompiledLikelihood) -> np.ndarray:
@@ -215,31 +256,30 @@ def _minuit(
 
 
 def _covariance(
-    likelihood: CompiledLikelihood, minuit: Minuit, errors: str
+    likelihood: CompiledLikelihood, minuit: Minuit, errors: str, exact: np.ndarray | None
 ) -> tuple[np.ndarray, str]:
     """Return the covariance of the factors and where it is from; NaN if there is none."""
+    if exact is not None:
+        return exact, "Hesse terminated successfully."
     none = np.full((len(minuit.values),) * 2, np.nan)
     if minuit.covariance is None or not np.isfinite(minuit.fval):
         return none, "No covariance: the second derivatives have no inverse."
     if errors == "migrad":
         return np.array(minuit.covariance), "Covariance as gathered by MIGRAD."
-    if likelihood.report.is_complete:
-        covariance = _twice_the_inverse(likelihood, np.array(minuit.values))
-    else:
-        covariance = None
-        if minuit.valid and not (minuit.fmin.hesse_failed or minuit.fmin.has_made_posdef_covar):
-            covariance = np.array(minuit.covariance)
-    if covariance is None:
+    doubtful = minuit.fmin.hesse_failed or minuit.fmin.has_made_posdef_covar
+    if likelihood.report.is_complete or doubtful or not minuit.valid:
         return none, "Hesse failed: the second derivatives are not those of a minimum."
-    return covariance, "Hesse terminated successfully."
+    return np.array(minuit.covariance), "Hesse terminated successfully."
 
 
-def _twice_the_inverse(likelihood: CompiledLikelihood, x: np.ndarray) -> np.ndarray | None:
+def _twice_the_inverse(
+    likelihood: CompiledLikelihood, objective: _Objective, x: np.ndarray
+) -> np.ndarray | None:
     """Return the covariance from the second derivatives at factors ``x``; None if there is none.
 
     Limits do not enter, but for parameters that are at one: they are held, with an error of zero.
     """
-    hessian = likelihood.evaluate(x, 2)
+    hessian = objective.hessian(x)
     diagonal = np.diag(hessian)
     if not np.all(np.isfinite(hessian)):
         return None

@@ -31,8 +31,6 @@ class SpectrumRequest:
         Whether to integrate between the edges, exactly as the model's ``integral`` does.
     temporal : tuple of (`~gammapy.modeling.models.TemporalModel`, `~gammapy.data.GTI`) or None
         Multiply by the temporal integral over the GTIs; for temporal models with free parameters.
-    embed : tuple or None
-        Reserved.
     energy_unit : `~astropy.units.Unit`
         Give the unit of the axis: Gammapy chooses the number of nodes within a bin from ratios of
         energies in that unit, and one rounding error can change it.
@@ -42,7 +40,6 @@ class SpectrumRequest:
     energy: np.ndarray
     integrate: bool
     temporal: tuple[Any, Any] | None = None
-    embed: tuple[int, int] | None = None
     energy_unit: u.UnitBase = u.TeV
 
 

@@ -70,7 +70,8 @@ def gammapy_solver(datasets: Datasets) -> None:
 
 def solve(like: CompiledLikelihood) -> Optimum:
     """Find optimum and covariance by ours, without Gammapy's result objects."""
-    like.datasets.models.parameters.autoscale()
+    for parameter in like.parameters:
+        parameter.autoscale()
     optimum = optimize(like)
     for parameter, factor in zip(like.parameters, optimum.x, strict=True):
         parameter.factor = factor
