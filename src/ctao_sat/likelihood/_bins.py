@@ -10,10 +10,10 @@ from ctao_sat.likelihood._plan import Columns, PlanBuilder
 
 __all__ = ["add_counts"]
 
-# Bins without counts are summed beforehand where the background is this much larger than the
-# negative noise of Fourier transforms in a source.
+# Bins without counts are summed beforehand where the background is this much larger than what
+# sources take away: the negative noise of Fourier transforms, or all of a negative source.
 _MARGIN = 1e3
-# By so much may a source become brighter, and the background fainter, until that is no more so.
+# By so much may a source become stronger, and the background fainter, until that is no more so.
 _ROOM = 30.0
 # Backgrounds and norms above these stay far from Gammapy's truncation at 1e-25.
 _MIN_BACKGROUND = 1e-12
@@ -221,10 +221,16 @@ class _Selection:
     def _floors(self) -> np.ndarray:
         """Return the background below which bins are not summed, shape (n_energy, n_pixels)."""
         floors = np.zeros(self.data.mask.shape)
-        for negative, (response, (column, _, _)) in zip(self.depths, self.places, strict=True):
-            f = np.maximum(np.nan_to_num(self.f[column : column + len(negative)]), 0.0)
+        for noise, (response, (column, _, factor)) in zip(self.depths, self.places, strict=True):
+            f = np.nan_to_num(self.f[column : column + len(noise)])
             (y, x), (n_y, n_x) = response.corner, response.images.shape[1:]
-            floors[:, y : y + n_y, x : x + n_x] += (_MARGIN * (f @ negative))[:, None, None]
+            window = floors[:, y : y + n_y, x : x + n_x]
+            window += (_MARGIN * (np.abs(f) @ noise))[:, None, None]
+            taken = np.maximum(-f, 0.0)
+            if taken.any():
+                images = np.maximum(response.images, 0.0).reshape(len(f), -1)
+                signal = (_MARGIN * factor * taken[:, None] * response.edisp).T @ images
+                window += signal.reshape(window.shape)
         if self.columns.background is not None:
             norms = self.f[self.columns.background[0] :][: self.n_energy]
             floors /= np.maximum(norms, 1e-3)[:, None, None]
@@ -249,7 +255,7 @@ class _Selection:
         for negative, (_, (column, _, _)) in zip(self.depths, self.places, strict=True):
             part = slice(column, column + len(negative))
             noisy = negative.any(axis=1)
-            most = np.where(noisy, _ROOM * self.f[part], np.inf)
+            most = np.where(noisy, _ROOM * np.abs(self.f[part]), np.inf)
             self.builder.most[part] = np.fmin(self.builder.most[part], most)
         if self.columns.background is not None:
             part = slice(self.columns.background[0], self.columns.background[0] + self.n_energy)
@@ -271,5 +277,6 @@ class _Selection:
                 sums = factor * np.sum(response.edisp * share, axis=1)
             stop = column + len(sums)
             self.builder.implicit[column:stop] += 2 * sums
-            least = np.where(sums != 0, 0.0, -np.inf)
+            taken = np.minimum(np.nan_to_num(self.f[column:stop]), 0.0)
+            least = np.where(sums != 0, _ROOM * taken, -np.inf)
             self.builder.least[column:stop] = np.fmax(self.builder.least[column:stop], least)

@@ -94,6 +94,15 @@ class CompiledLikelihood:
         """The unique free parameters; ``x`` are their factors."""
         return list(self._map.free_parameters)
 
+    @property
+    def parameter_names(self) -> list[str]:
+        """The names of the free parameters, each with that of the first model that has it."""
+        names: dict[int, str] = {}
+        for model in unique_models(self.datasets):
+            for parameter in model.parameters:
+                names.setdefault(id(parameter), f"{model.name}.{parameter.name}")
+        return [names[id(parameter)] for parameter in self._map.free_parameters]
+
     def refresh(self) -> bool:
         """Compile again if data, masks, responses, shapes or what is free have changed.
 

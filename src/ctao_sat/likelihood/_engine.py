@@ -23,7 +23,8 @@ from ctao_sat.likelihood._terms import Terms
 
 __all__ = ["Engine"]
 
-_MAX_PLANS = 4
+# Plans that are kept. One costs as much as some values with all bins: so many come before it.
+_MAX_PLANS, _PATIENCE = 4, 3
 
 
 class Engine:
@@ -53,12 +54,13 @@ class Engine:
             spectra.start, spectra.dstart, spectra.column_start, spectra.column_index
         )  # fmt: skip
         self.plan = terms.plan(spectra.compute(p, 0)[0], full=False)
-        self._plans = [self.plan]
+        self._plans, self._patience = [self.plan], 0
+        self._current = self.plan
         self._full: Plan | None = None
 
     def value(self, p: np.ndarray) -> float:
         """Return the statistic at values ``p`` of all parameters, shape (n,)."""
-        terms, plan = self.terms, self.plan
+        terms, plan = self.terms, self._current
         if terms.is_native:
             f, _, _ = terms.spectra.compute(p, 0)
             stat, valid = statistic(
@@ -100,11 +102,12 @@ class Engine:
         if terms.is_native:
             gradient = np.zeros(len(p))
             f, df, _ = terms.spectra.compute(p, 1)
+            plan = self._current
             stat, valid = statistic_and_gradient(
-                f, df, terms.signal, self.plan.arrays, self.layout, self.plan.scratch, gradient
+                f, df, terms.signal, plan.arrays, self.layout, plan.scratch, gradient
             )
             if valid:
-                return self._with_priors(p, stat + self.plan.constant, gradient)
+                return self._with_priors(p, stat + plan.constant, gradient)
         return self._with_priors(p, *self._gradient_in_parts(p))
 
     def _with_priors(self, p: np.ndarray, stat: float, gradient: np.ndarray):
@@ -149,19 +152,27 @@ class Engine:
         return f, df, d2f
 
     def plan_for(self, f: np.ndarray, *, full: bool = False) -> Plan:
-        """Return the quick plan if it holds for these spectra, else the one with all bins."""
+        """Return a quick plan that holds for these spectra, else the one with all bins."""
         if not full:
             for plan in self._plans:
                 if is_valid(plan.arrays, f):
+                    self._current = plan
                     return plan
-            # Brighter sources have deeper noise: a plan made for them may hold from now on.
-            if len(self._plans) < _MAX_PLANS and _is_positive(self.plan.arrays, f):
-                self._plans.append(self.terms.plan(f, full=False))
-                if is_valid(self._plans[-1].arrays, f):
-                    return self._plans[-1]
+            if _has_background(self.plan.arrays, f):
+                self._patience -= 1
+                if self._patience < 0:
+                    self._patience = _PATIENCE
+                    self._add_plan(self.terms.plan(f, full=False))
+                    if is_valid(self._current.arrays, f):
+                        return self._current
         if self._full is None:
             self._full = self.terms.plan(f, full=True)
         return self._full
+
+    def _add_plan(self, plan: Plan) -> None:
+        # The first is kept: it holds where the parameters were at the beginning.
+        self._plans = [self._plans[0], *self._plans[1:][2 - _MAX_PLANS :], plan]
+        self._current = plan
 
     def counts(self, p: np.ndarray, f: np.ndarray, plan: Plan) -> np.ndarray:
         """Return the predicted counts of the bins of a plan, parts by Gammapy included."""
@@ -173,6 +184,6 @@ class Engine:
         return mu
 
 
-def _is_positive(arrays: CountsArrays, f: np.ndarray) -> bool:
-    """Return whether sources and backgrounds are positive, as any quick plan asks for."""
-    return bool(np.all(f[arrays.least == 0] >= 0) and np.all(f[arrays.least > 0] > 0))
+def _has_background(arrays: CountsArrays, f: np.ndarray) -> bool:
+    """Return whether spectra are finite, and backgrounds positive, as any quick plan asks for."""
+    return bool(np.all(np.isfinite(f)) and np.all(f[arrays.least > 0] > 0))

@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,13 @@ from iminuit.util import IMinuitWarning
 
 from ctao_sat.errors import ConfigError
 from ctao_sat.likelihood._compiled import CompiledLikelihood
+from ctao_sat.likelihood._errors import ExactCovariance, exact_covariance, unbounded
 from ctao_sat.likelihood._newton import approach
 
 __all__ = ["Optimum", "optimize"]
 
-# A parameter is at a limit if it is nearer than this part of its error.
-_AT_LIMIT = 1e-2
 # By so much the sum of many bins may differ from itself.
 _ROUNDING = 1e-6
-# Smallest eigenvalue of a matrix of second derivatives whose diagonal is scaled to 1.
-_DEGENERATE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -129,13 +126,14 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
     # Minimisers try parameters at which spectra overflow.
     with np.errstate(all="ignore"):
         minuit = _minimise(likelihood, objective)
-        covariance = None
+        exact = None
         if errors == "hesse" and likelihood.report.is_complete and np.isfinite(minuit.fval):
-            covariance = _twice_the_inverse(likelihood, objective, np.array(minuit.values))
-        if errors == "hesse" and covariance is None:
+            end = np.array(minuit.values)
+            exact = exact_covariance(objective.hessian(end), end, _limits(likelihood))
+        if errors == "hesse" and exact is None:
             # What Minuit finds instead is no error, but tells whether this is a minimum.
             minuit.hesse()
-    covariance, covariance_message = _covariance(likelihood, minuit, errors, covariance)
+    covariance, covariance_message = _covariance(likelihood, minuit, errors, exact)
     x, stat, finite = np.array(minuit.values), float(minuit.fval), True
     if not np.all(np.isfinite(x)):
         # Lost on the way: better the start than no number.
@@ -147,7 +145,7 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         covariance=covariance,
         success=bool(minuit.valid and finite),
         covariance_success=bool(np.all(np.isfinite(covariance))),
-        message=_message(minuit),
+        message=_message(likelihood, objective, minuit),
         covariance_message=covariance_message,
         errors=errors,
         n_calls=objective.n_calls,
@@ -162,7 +160,7 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
     there without the part that comes from their curvature: near a limit it then runs away. So
     limits and that matrix are never passed together. Damped Newton steps lead to the minimum,
     parameters at a limit are held there, and Minuit confirms it without limits. Where that fails,
-    it tries from the start, at last with limits.
+    Minuit tries with limits, from there and from the start.
     """
     start = np.array([parameter.factor for parameter in likelihood.parameters])
     limits = _limits(likelihood)
@@ -172,29 +170,37 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
         minuit.migrad()
         return minuit
     near = approach(objective, start, limits)
-    trials = [(near.x, near.held)] if near.converged else []
-    for first, held in [*trials, (start, np.zeros(len(start), dtype=bool))]:
-        minuit = _minuit(likelihood, objective, first, None)
-        minuit.fixed[:] = held.tolist()
+    if near.converged:
+        minuit = _minuit(likelihood, objective, near.x, None)
+        minuit.fixed[:] = near.held.tolist()
         minuit.migrad()
         end = np.array(minuit.values)
-        inside = held | ((end > limits[0]) & (end < limits[1]))
-        lower = minuit.valid and minuit.fval <= objective.value(first) + _ROUNDING
-        if minuit.valid and inside.all() and lower:
+        inside = near.held | ((end > limits[0]) & (end < limits[1]))
+        lower = minuit.valid and minuit.fval <= objective.value(near.x) + _ROUNDING
+        if lower and inside.all():
             return minuit
-    return _minimise_within(likelihood, objective, start, limits)
+    return _minimise_within(likelihood, objective, [near.x, start], limits)
 
 
 def _minimise_within(
-    likelihood: CompiledLikelihood, objective: _Objective, start: np.ndarray, limits: np.ndarray
+    likelihood: CompiledLikelihood,
+    objective: _Objective,
+    starts: Sequence[np.ndarray],
+    limits: np.ndarray,
 ) -> Minuit:
-    minuit = _minuit(likelihood, objective, start, limits)
-    minuit.migrad()
-    if not minuit.valid:
-        # As Gammapy does it: by differences of the statistic.
-        minuit = _minuit(likelihood, objective, start, limits, derivatives=False)
-        minuit.migrad()
-    return minuit
+    """Return the lowest of Minuit's ends with limits, the first that is valid if there is one."""
+    n = len(limits[0])
+    ends = []
+    for derivatives in (True, False):
+        # Last, as Gammapy does it: by differences of the statistic.
+        for start in starts if derivatives else starts[-1:]:
+            minuit = _minuit(likelihood, objective, start, limits, derivatives=derivatives)
+            # Without a minimum to find, Minuit would use all of its calls, five times.
+            minuit.migrad(ncall=200 + 10 * n if derivatives else 200 + 10 * n + 5 * n**2, iterate=1)
+            if minuit.valid:
+                return minuit
+            ends.append(minuit)
+    return min(ends, key=lambda end: end.fval if np.isfinite(end.fval) else np.inf)
 
 
 def _with_limits(
@@ -205,7 +211,7 @@ def _with_limits(
     with np.errstate(all="ignore"):
         if np.isfinite(limits).any() and not np.isfinite(np.array(minuit.limits)).any():
             end = np.array(minuit.values)
-            minuit = _minimise_within(likelihood, objective, end, limits)
+            minuit = _minimise_within(likelihood, objective, [end], limits)
         if errors == "hesse":
             minuit.hesse()
     return minuit
@@ -256,11 +262,15 @@ def _minuit(
 
 
 def _covariance(
-    likelihood: CompiledLikelihood, minuit: Minuit, errors: str, exact: np.ndarray | None
+    likelihood: CompiledLikelihood, minuit: Minuit, errors: str, exact: ExactCovariance | None
 ) -> tuple[np.ndarray, str]:
-    """Return the covariance of the factors and where it is from; NaN if there is none."""
+    """Return the covariance of the factors and what to say of it; NaN where there is none."""
     if exact is not None:
-        return exact, "Hesse terminated successfully."
+        if exact.determined.all():
+            return exact.matrix, "Hesse terminated successfully."
+        names = likelihood.parameter_names
+        lost = ", ".join(names[i] for i in np.flatnonzero(~exact.determined))
+        return exact.matrix, f"The data do not determine {lost}: freeze them, or drop the model."
     none = np.full((len(minuit.values),) * 2, np.nan)
     if minuit.covariance is None or not np.isfinite(minuit.fval):
         return none, "No covariance: the second derivatives have no inverse."
@@ -272,34 +282,7 @@ def _covariance(
     return np.array(minuit.covariance), "Hesse terminated successfully."
 
 
-def _twice_the_inverse(
-    likelihood: CompiledLikelihood, objective: _Objective, x: np.ndarray
-) -> np.ndarray | None:
-    """Return the covariance from the second derivatives at factors ``x``; None if there is none.
-
-    Limits do not enter, but for parameters that are at one: they are held, with an error of zero.
-    """
-    hessian = objective.hessian(x)
-    diagonal = np.diag(hessian)
-    if not np.all(np.isfinite(hessian)):
-        return None
-    low, high = _limits(likelihood)
-    sigma = np.sqrt(2 / np.where(diagonal > 0, diagonal, np.inf))
-    held = (x - low <= _AT_LIMIT * sigma) | (high - x <= _AT_LIMIT * sigma)
-    free = ~held
-    if not np.all(diagonal[free] > 0):
-        return None
-    root = np.sqrt(diagonal[free])
-    # Scaled, so that parameters of all sizes are told from degenerate ones alike.
-    scaled = hessian[np.ix_(free, free)] / np.outer(root, root)
-    if free.any() and np.linalg.eigvalsh(scaled)[0] < _DEGENERATE:
-        return None
-    covariance = np.zeros(hessian.shape)
-    covariance[np.ix_(free, free)] = 2 * np.linalg.inv(scaled) / np.outer(root, root)
-    return covariance
-
-
-def _message(minuit: Minuit) -> str:
+def _message(likelihood: CompiledLikelihood, objective: _Objective, minuit: Minuit) -> str:
     if minuit.valid:
         accurate = "." if minuit.accurate else ", but uncertainties are unreliable."
         return f"Optimization terminated successfully{accurate}"
@@ -308,4 +291,10 @@ def _message(minuit: Minuit) -> str:
         message += " Call limit was reached."
     if minuit.fmin.is_above_max_edm:
         message += " Estimated distance to minimum too large."
+    if likelihood.report.is_complete and np.isfinite(minuit.fval):
+        names = likelihood.parameter_names
+        lost = [names[i] for i in unbounded(objective.hessian(np.array(minuit.values)))]
+        if lost:
+            message += f" There is no minimum in {', '.join(lost)}: freeze them, or set limits,"
+            message += " as 0 for the lowest amplitude."
     return message

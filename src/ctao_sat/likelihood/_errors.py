@@ -1,0 +1,100 @@
+"""Covariance of fitted factors from the second derivatives at a minimum."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["ExactCovariance", "exact_covariance", "unbounded"]
+
+# A parameter is at a limit if it is nearer than this part of its error.
+_AT_LIMIT = 1e-2
+# Eigenvalues of a matrix of second derivatives, whose diagonal is scaled to 1, that count as zero;
+# and the share of a parameter in their directions from which on it is not determined.
+_DEGENERATE = 1e-12
+_SHARE = 1e-4
+# The share from which on a parameter is named as one in which there is no minimum.
+_MAIN_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class ExactCovariance:
+    """Covariance of the factors.
+
+    Attributes
+    ----------
+    matrix : array, shape (n, n)
+        Zero for parameters at a limit, NaN for those that the data do not determine.
+    determined : array of bool, shape (n,)
+        Which parameters the data determine.
+    """
+
+    matrix: np.ndarray
+    determined: np.ndarray
+
+
+def exact_covariance(
+    hessian: np.ndarray, x: np.ndarray, limits: np.ndarray
+) -> ExactCovariance | None:
+    """Return twice the inverse of the second derivatives of -2 ln L.
+
+    Limits do not enter, but for parameters that are at one: they are held. Directions without
+    curvature are left out; parameters with no share in them keep their errors.
+
+    Parameters
+    ----------
+    hessian : array, shape (n, n)
+        Second derivatives.
+    x : array, shape (n,)
+        The minimum.
+    limits : array, shape (2, n)
+        Lowest and highest values.
+
+    Returns
+    -------
+    covariance : `ExactCovariance` or None
+        None if the second derivatives are not those of a minimum.
+    """
+    if not np.all(np.isfinite(hessian)):
+        return None
+    diagonal = np.diag(hessian)
+    low, high = limits
+    sigma = np.sqrt(2 / np.where(diagonal > 0, diagonal, np.inf))
+    free = ~((x - low <= _AT_LIMIT * sigma) | (high - x <= _AT_LIMIT * sigma))
+    if np.any(diagonal[free] < 0):
+        return None
+    # Scaled, so that parameters of all sizes are told from degenerate ones alike.
+    root = np.sqrt(np.where(diagonal[free] > 0, diagonal[free], 1.0))
+    values, axes = np.linalg.eigh(hessian[np.ix_(free, free)] / np.outer(root, root))
+    flat = values < _DEGENERATE
+    if np.any(values < -_DEGENERATE):
+        return None
+    inverse = (axes[:, ~flat] / values[~flat]) @ axes[:, ~flat].T
+    matrix = np.zeros(hessian.shape)
+    matrix[np.ix_(free, free)] = 2 * inverse / np.outer(root, root)
+    determined = np.ones(len(x), dtype=bool)
+    determined[free] = np.all(np.abs(axes[:, flat]) < _SHARE, axis=1)
+    matrix[~determined] = np.nan
+    matrix[:, ~determined] = np.nan
+    return ExactCovariance(matrix, determined)
+
+
+def unbounded(hessian: np.ndarray) -> list[int]:
+    """Return the parameters in which a function has no minimum nearby.
+
+    Parameters
+    ----------
+    hessian : array, shape (n, n)
+        Second derivatives.
+
+    Returns
+    -------
+    index : list of int
+        Those with most of the directions along which the function does not bend upwards.
+    """
+    if not np.all(np.isfinite(hessian)):
+        return []
+    diagonal = np.abs(np.diag(hessian))
+    root = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    values, axes = np.linalg.eigh(hessian / np.outer(root, root))
+    shares = np.abs(axes[:, values < _DEGENERATE])
+    return np.flatnonzero(np.any(shares > _MAIN_SHARE, axis=1)).tolist()
