@@ -684,3 +684,51 @@ def test_a_log_parabola_on_two_datasets(small):
         assert dl5.fit(datasets).success
         errors[n] = np.array([model.alpha.error, model.amplitude.error, model.beta.error])
     np.testing.assert_allclose(errors[4], errors[1] / 2, rtol=1e-3)
+
+
+# -- sources that the data do not show ------------------------------------------------------------
+
+
+@pytest.fixture
+def field(small):
+    """Return a cube with a source, its background, and a second source that is not there."""
+    datasets = small.datasets("cube")
+    ghost = small.point("ghost", offset=-0.3)
+    ghost.spectral_model.amplitude.value = 1e-15
+    datasets.models = [*datasets.models, ghost]
+    # Fewer counts there than the background predicts.
+    counts = datasets[0].counts
+    pixel = counts.geom.to_image().coord_to_idx(ghost.position)
+    y, x = int(pixel[1][0]), int(pixel[0][0])
+    counts.data[:, y - 1 : y + 2, x - 1 : x + 2] = 0
+    return datasets
+
+
+def test_an_absent_source_at_its_limit_leaves_the_errors_of_others(field):
+    ghost = field.models["ghost"].spectral_model
+    ghost.amplitude.min = 0
+    result = dl5.fit(field, compiled=True)
+    assert ghost.amplitude.value == 0
+    assert result.optimize_result.success
+    # Of a flux of zero no index is better than another.
+    assert not result.covariance_result.success
+    assert "ghost.index" in result.covariance_result.message
+    assert "source" not in result.covariance_result.message
+    assert np.isnan(ghost.index.error)
+    assert ghost.amplitude.error == 0
+    rest = [p for p in field.parameters.free_parameters if p not in (ghost.index, ghost.amplitude)]
+    found = [(p.value, p.error) for p in rest]
+    assert np.all(np.isfinite(found))
+    ghost.index.frozen, ghost.amplitude.frozen = True, True
+    assert dl5.fit(field, compiled=True).success
+    np.testing.assert_allclose(found, [(p.value, p.error) for p in rest], rtol=1e-4)
+
+
+def test_an_absent_source_without_limit_is_named(field, caplog):
+    ghost = field.models["ghost"].spectral_model
+    result = dl5.fit(field, compiled=True)
+    if not result.success:
+        assert "ghost.index" in result.message + result.covariance_result.message
+        assert "did not converge" in caplog.text
+    assert result.optimize_result.nfev < 2000
+    assert ghost.amplitude.value <= 0

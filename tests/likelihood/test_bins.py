@@ -298,6 +298,7 @@ def test_derivatives_of_both_plans_agree(parts, name, monkeypatch):
     full = parts(name).full
     monkeypatch.setattr(likelihood._engine, "plan", full)
     monkeypatch.setattr(likelihood._engine, "_plans", [full])
+    monkeypatch.setattr(likelihood._engine, "_current", full)
     exact = likelihood.value_and_grad(x)[1], likelihood.hessian(x)
     scale = np.sqrt(np.diag(exact[1]))
     np.testing.assert_allclose(quick[0] / scale, exact[0] / scale, atol=1e-9)
@@ -314,3 +315,40 @@ def test_a_brighter_source_makes_a_new_plan_or_the_full_one(parts):
         assert is_valid(plan.arrays, factor * made.f)
         expected = statistic(made.full, factor * made.f)
         assert statistic(plan, factor * made.f) == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.parametrize("name", ["plain", "weights", "fixed background"])
+@pytest.mark.parametrize("part", [-1.0, -1e-2, -1e-4])
+def test_a_negative_source_has_a_plan_of_its_own(parts, name, part):
+    """Where it takes little from the background, bins without counts are still summed."""
+    made = parts(name)
+    sources = np.repeat(made.terms.signal, np.diff(made.terms.spectra.start))
+    f = np.where(sources, part * made.f, made.f)
+    plan = made.terms.plan(f, full=False)
+    assert is_valid(plan.arrays, f)
+    assert statistic(plan, f) == pytest.approx(statistic(made.full, f), rel=1e-11)
+    assert len(plan.arrays.offset) <= len(made.full.arrays.offset)
+    stronger = np.where(sources, 20 * f, f)
+    if is_valid(plan.arrays, stronger):
+        expected = statistic(made.full, stronger)
+        assert statistic(plan, stronger) == pytest.approx(expected, rel=1e-11)
+
+
+def test_faint_negative_sources_are_cheap(parts):
+    made = parts("plain")
+    sources = np.repeat(made.terms.signal, np.diff(made.terms.spectra.start))
+    plan = made.terms.plan(np.where(sources, -1e-6 * made.f, made.f), full=False)
+    assert len(plan.arrays.offset) <= 1.2 * len(made.quick.arrays.offset)
+    assert len(plan.arrays.offset) < 0.9 * len(made.full.arrays.offset)
+
+
+def test_plans_do_not_pile_up(parts):
+    """A search that wanders gets a new plan now and then, and the numbers are the same."""
+    made = parts("plain")
+    engine = compile_likelihood(made.datasets)._engine
+    sources = np.repeat(made.terms.signal, np.diff(made.terms.spectra.start))
+    for i in range(40):
+        f = np.where(sources, (-1) ** i * 40.0 ** (i % 7 - 5) * made.f, made.f)
+        plan = engine.plan_for(f)
+        assert statistic(plan, f) == pytest.approx(statistic(made.full, f), rel=1e-11)
+    assert len(engine._plans) <= 4

@@ -62,3 +62,18 @@ def test_nothing_to_do():
     assert value.shape == (2,)
     assert first.shape == (2, 0)
     assert second.shape == (2, 0, 0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e2, 1e3, 1e4, 1e5])
+def test_rounding_does_not_pass_for_a_slope(scale):
+    # The mean of a decay over minutes, in days: a difference of numbers that are almost equal.
+    low, high = 2.0, 2.03
+
+    def mean(x):
+        return np.array([x[0] * (np.exp(-low / x[0]) - np.exp(-high / x[0])) / (high - low)])
+
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    t = 0.5 * (low + high) + 0.5 * (high - low) * nodes
+    expected = 0.5 * weights @ (t / scale**2 * np.exp(-t / scale))
+    _, first, _ = differentiate(mean, np.array([scale]), [0], [[-np.inf, np.inf]], 2)
+    assert first[0, 0] == pytest.approx(expected, rel=1e-5 if scale <= 1e3 else 1e-2)

@@ -87,18 +87,30 @@ def predict(arrays, f, mu):
             for r in range(n_rows):
                 mu[row_bin[row + r]] += f[column] * values[start + r]
             continue
-        first = f[column]
-        for r in range(n_rows):
-            scratch[r] = first * values[start + r]
-        for c in range(1, n_columns):
-            start += n_rows
-            factor = f[column + c]
-            # A slice needs no check of each index, which would keep the loop from vector units.
-            part = values[start : start + n_rows]
-            for r in range(n_rows):
-                scratch[r] += factor * part[r]
+        _weighted_columns(values, start, f[column : column + n_columns], scratch[:n_rows])
         for r in range(n_rows):
             mu[row_bin[row + r]] += scratch[r]
+
+
+@kernel
+def _weighted_columns(values, start, factors, out):
+    """Fill the sum of columns, each times its factor: four at once, for fewer passes over it."""
+    n = out.shape[0]
+    whole = factors.shape[0] - factors.shape[0] % 4
+    out[:] = 0.0
+    for c in range(0, whole, 4):
+        f0, f1, f2, f3 = factors[c], factors[c + 1], factors[c + 2], factors[c + 3]
+        # A slice needs no check of each index, which would keep the loop from vector units.
+        first, second = values[start : start + n], values[start + n : start + 2 * n]
+        third, fourth = values[start + 2 * n : start + 3 * n], values[start + 3 * n : start + 4 * n]
+        for r in range(n):
+            out[r] += (f0 * first[r] + f1 * second[r]) + (f2 * third[r] + f3 * fourth[r])
+        start += 4 * n
+    for c in range(whole, factors.shape[0]):
+        part = values[start : start + n]
+        for r in range(n):
+            out[r] += factors[c] * part[r]
+        start += n
 
 
 @kernel

@@ -23,7 +23,10 @@ _SIDE_SECOND = np.array([45, -154, 214, -156, 61, -10]) / 12
 # The step by the value of the parameter; shortened until orders two and four agree this well.
 _STEP = 1e-3
 _AGREEMENT = 1e-4
+_NEAR = 0.1
 _MAX_SHORTENINGS = 9
+# If rounding is what makes them differ, longer ones are better.
+_LONGER = (1e-2, 3e-2)
 # Smaller changes, by the largest value, are not worth another step.
 _ROUNDING = 1e-11
 
@@ -225,16 +228,27 @@ class _Line(NamedTuple):
     first: np.ndarray
     second: np.ndarray
 
+    def is_lost(self, value: np.ndarray) -> bool:
+        """Return whether the differences are those of rounding."""
+        change = max(_largest(self.first * self.step), _largest(self.second * self.step**2))
+        return change < _ROUNDING * _largest(value)
+
 
 def _along(function, p, column, limits, value) -> _Line:
-    """Differentiate along one parameter, with shorter steps until two orders agree."""
-    size = _STEP * (abs(p[column]) or 1.0)
-    best, least = _try_step(function, p, column, limits, value, size)
-    for _ in range(_MAX_SHORTENINGS):
+    """Differentiate along one parameter, with other steps until two orders agree."""
+    unit = abs(p[column]) or 1.0
+    best, least = _try_step(function, p, column, limits, value, _STEP * unit)
+    for i in range(1, _MAX_SHORTENINGS + 1):
         if not least > _AGREEMENT:
+            return best
+        line, miss = _try_step(function, p, column, limits, value, _STEP * 0.1**i * unit)
+        # Once orders are near each other, only rounding can make shorter steps worse.
+        if line.is_lost(value) or least < min(miss, _NEAR):
             break
-        size *= 0.1
-        line, miss = _try_step(function, p, column, limits, value, size)
+        if miss < least:
+            best, least = line, miss
+    for size in _LONGER if least > _AGREEMENT else ():
+        line, miss = _try_step(function, p, column, limits, value, size * unit)
         if miss < least:
             best, least = line, miss
     return best

@@ -1,7 +1,7 @@
 """Fit with a compiled likelihood; the result is Gammapy's."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,7 +157,7 @@ def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResu
     datasets = likelihood.datasets
     models = datasets.models
     models.parameters.check_limits()
-    covariance = Covariance.from_factor_matrix(models.parameters, optimum.covariance)
+    covariance = _covariance(models.parameters, likelihood.parameters, optimum.covariance)
     models.covariance = covariance
     set_covariance(datasets, models.parameters, covariance.data)
     return CompiledFitResult(
@@ -181,3 +181,18 @@ def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResu
             matrix=covariance.data,
         ),
     )
+
+
+def _covariance(
+    parameters: modeling.Parameters, free: Sequence[modeling.Parameter], matrix: np.ndarray
+) -> Covariance:
+    """Return the covariance of values; what is not known is NaN, and all else as it is."""
+    # Gammapy multiplies matrices, and would spread a NaN over all of them.
+    covariance = Covariance.from_factor_matrix(parameters, np.nan_to_num(matrix, nan=0.0))
+    unknown = {
+        id(p) for p, variance in zip(free, np.diag(matrix), strict=True) if np.isnan(variance)
+    }
+    lost = [i for i, parameter in enumerate(parameters) if id(parameter) in unknown]
+    data = covariance.data.copy()
+    data[lost], data[:, lost] = np.nan, np.nan
+    return Covariance(parameters, data)

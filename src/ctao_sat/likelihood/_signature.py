@@ -63,12 +63,12 @@ class Signature:
 
 def _models(datasets: Datasets) -> list[object]:
     """Return all models of all datasets; the parts of a model may be exchanged, too."""
-    out: list[object] = []
-    for dataset in datasets:
-        for model in dataset.models or []:
-            parts = (getattr(model, f"{kind}_model", None) for kind in _PARTS)
-            out.append((id(dataset), id(model), *map(id, parts)))
-            out.extend(id(parameter) for parameter in model.parameters)
+    out: list[object] = [
+        (id(dataset), id(model)) for dataset in datasets for model in dataset.models or []
+    ]
+    for model in unique_models(datasets):
+        out.extend(id(getattr(model, f"{kind}_model", None)) for kind in _PARTS)
+        out.extend(id(parameter) for parameter in model.parameters)
     return out
 
 

@@ -1,0 +1,64 @@
+"""Covariance from second derivatives: at limits, of what is not determined, and of no minimum."""
+
+import numpy as np
+import pytest
+
+from ctao_sat.likelihood._errors import exact_covariance, unbounded
+
+FREE = np.array([np.full(3, -np.inf), np.full(3, np.inf)])
+MATRIX = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.5, -1.0, 2.0]])
+
+
+def test_twice_the_inverse():
+    covariance = exact_covariance(MATRIX, np.zeros(3), FREE)
+    assert covariance.determined.all()
+    assert covariance.matrix == pytest.approx(2 * np.linalg.inv(MATRIX))
+
+
+def test_sizes_do_not_matter():
+    sizes = np.array([1e-12, 1.0, 1e9])
+    covariance = exact_covariance(MATRIX / np.outer(sizes, sizes), np.zeros(3), FREE)
+    expected = 2 * np.linalg.inv(MATRIX) * np.outer(sizes, sizes)
+    assert covariance.matrix == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_is_at_a_limit_is_held():
+    limits = FREE.copy()
+    limits[0, 1] = 0.0
+    covariance = exact_covariance(MATRIX, np.zeros(3), limits)
+    assert covariance.determined.all()
+    assert np.all(covariance.matrix[1] == 0)
+    rest = np.ix_([0, 2], [0, 2])
+    assert covariance.matrix[rest] == pytest.approx(2 * np.linalg.inv(MATRIX[rest]))
+
+
+def test_what_has_no_influence_is_not_determined():
+    matrix = MATRIX.copy()
+    matrix[1], matrix[:, 1] = 0, 0
+    covariance = exact_covariance(matrix, np.zeros(3), FREE)
+    assert covariance.determined.tolist() == [True, False, True]
+    assert np.all(np.isnan(covariance.matrix[1]))
+    rest = np.ix_([0, 2], [0, 2])
+    assert covariance.matrix[rest] == pytest.approx(2 * np.linalg.inv(MATRIX[rest]))
+
+
+def test_a_degenerate_pair_is_not_determined():
+    direction = np.array([0.0, 1.0, 1.0])
+    matrix = np.outer(direction, direction) + np.diag([4.0, 0.0, 0.0])
+    covariance = exact_covariance(matrix, np.zeros(3), FREE)
+    assert covariance.determined.tolist() == [True, False, False]
+    assert covariance.matrix[0, 0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_no_minimum_has_no_covariance(bad):
+    matrix = MATRIX.copy()
+    matrix[2, 2] = bad
+    assert exact_covariance(matrix, np.zeros(3), FREE) is None
+
+
+def test_names_of_what_has_no_minimum():
+    assert unbounded(np.diag([1.0, -1.0, 2.0])) == [1]
+    assert unbounded(np.diag([1.0, 0.0, 2.0])) == [1]
+    assert unbounded(MATRIX) == []
+    assert unbounded(np.full((3, 3), np.nan)) == []
