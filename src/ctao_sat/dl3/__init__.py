@@ -20,6 +20,7 @@ loose event files                                    ``DataStore.from_events_fil
 observations, checked to be fit for an analysis      `read_observations`; ``Observations``
 a selection of observations, each cut counted        `select_observations`
 the files behind observations                        `data_files`
+observations, to be kept as DL3 files                `write`
 events, in time, energy or region                    ``EventList``
 good time intervals: union, intersection             ``GTI``
 where the telescopes pointed                         ``FixedPointingInfo``
@@ -92,10 +93,11 @@ from gammapy.irf import (
 
 from ctao_sat.dl3._open import data_files, open_dl3, read_observations
 from ctao_sat.dl3._select import observation_index, select_observations
+from ctao_sat.dl3._write import write
 
 # fmt: off
 __all__ = ["data_files", "observation_index", "open_dl3"]
-__all__ += ["read_observations", "select_observations"]
+__all__ += ["read_observations", "select_observations", "write"]
 __all__ += [  # gammapy.data
     "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",
     "HDUIndexTable", "Observation", "ObservationFilter", "ObservationMetaData", "ObservationTable",
