@@ -25,6 +25,8 @@ IRF_NAMES = ("aeff", "edisp", "psf", "bkg", "rad_max")
 _EVENT_COLUMNS = {"EVENT_ID": "", "TIME": "s", "RA": "deg", "DEC": "deg", "ENERGY": "TeV"}
 _SCALES = ("tt", "utc", "tai", "tdb", "tcb", "tcg")
 _DATES = ("DATE-OBS", "TIME-OBS", "DATE-END", "TIME-END")
+# Times of headers are rounded to a microsecond at best.
+_ROUNDING = 1e-5
 _KEY_OF_TYPE = ("EVTYPE", "EVENT_TYPE")
 
 
@@ -306,8 +308,10 @@ def _times(
     live = float(observation.observation_live_time_duration.to_value("s"))
     filters = observation.obs_filter
     whole = filters.time_filter is None and not filters.event_filters
-    if whole and _number(cards, "TSTART") <= start and stop <= _number(cards, "TSTOP"):
-        start, stop = _number(cards, "TSTART"), _number(cards, "TSTOP")
+    if whole and _number(cards, "TSTART") <= start + _ROUNDING:
+        start = _number(cards, "TSTART")
+    if whole and stop - _ROUNDING <= _number(cards, "TSTOP"):
+        stop = _number(cards, "TSTOP")
     made = {"TSTART": start, "TSTOP": stop, "TELAPSE": stop - start}
     derived = {"ONTIME": ontime, "LIVETIME": live, "DEADC": live / ontime if ontime > 0 else 0.0}
     for key, value in derived.items():

@@ -108,6 +108,8 @@ def icrs(alt: u.Quantity, az: u.Quantity, time: Time, location: EarthLocation) -
 def _offline(direction: SkyCoord, frame: AltAz | str) -> SkyCoord:
     with (
         iers.conf.set_temp("auto_download", False),
+        # Tables that came with astropy are refused after a month, were they not to be renewed.
+        iers.conf.set_temp("auto_max_age", None),
         iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
         warnings.catch_warnings(),
     ):
