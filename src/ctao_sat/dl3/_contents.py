@@ -27,7 +27,6 @@ _SCALES = ("tt", "utc", "tai", "tdb", "tcb", "tcg")
 _DATES = ("DATE-OBS", "TIME-OBS", "DATE-END", "TIME-END")
 # Times of headers are rounded to a microsecond at best.
 _ROUNDING = 1e-5
-_KEY_OF_TYPE = ("EVTYPE", "EVENT_TYPE")
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,7 @@ class Contents:
 
 def event_type(cards: Mapping[str, Any]) -> str:
     """Return the event type that header cards name, or an empty string."""
-    for key in _KEY_OF_TYPE:
-        text = str(cards.get(key) or "").strip()
-        if text:
-            return text
-    return ""
+    return str(cards.get("EVTYPE") or "").strip()
 
 
 def contents_of(observation: Observation) -> Contents:

@@ -1,5 +1,6 @@
 """The dialect CTAO-GADF: what it asks for beyond GADF, and what it cannot hold."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -247,6 +248,7 @@ def product_primary(
     cards = contents.cards
     simulated = cards["TELESCOP"] == "Simulated-CTAO"
     target = str(cards.get("OBJECT") or "").strip()
+    target = "" if target.lower() == "none" else target
     facts = {
         "TITLE": f"Observation {contents.obs_id}" + (f" of {target}" if target else ""),
         "DATALEVL": "DL3",
@@ -336,7 +338,8 @@ def index_primary(
 def _primary(cards: Mapping[str, Any], where: str) -> fits.PrimaryHDU:
     listed = dict(cards)
     if "COMMENT" in listed:
-        listed["COMMENT"] = [listed["COMMENT"]]
+        # A card holds 72 characters; words shall not be broken.
+        listed["COMMENT"] = textwrap.wrap(listed["COMMENT"], 70)
     primary = fits.PrimaryHDU()
     primary.header.extend(header(listed, where), end=True)
     return primary

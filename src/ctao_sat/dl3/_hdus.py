@@ -202,6 +202,9 @@ def _narrow(table: Table, name: str, where: str) -> Table:
         wide = table[column]
         with np.errstate(all="ignore"):
             made[column] = wide.astype("float32")
+        # CTA-1DC leaves out the unit of this one, as GADF does; CTAO-GADF asks for it.
+        if column == "SCALE" and str(wide.unit or "") == "":
+            made[column].unit = "sr-1"
         if not np.array_equal(np.isfinite(wide), np.isfinite(made[column])):
             raise DataError(
                 f"The column {column} of the {name} of {where} has values that float32 does not "

@@ -29,7 +29,7 @@ _COLUMNS = {
     "OBJECT": "", "RA_OBJ": "deg", "DEC_OBJ": "deg", "RA_PNT": "deg", "DEC_PNT": "deg",
     "ALT_PNT": "deg", "AZ_PNT": "deg", "GEOLON": "deg", "GEOLAT": "deg", "ALTITUDE": "m",
     "ZEN_PNT": "deg", "GLON_PNT": "deg", "GLAT_PNT": "deg", "TELESCOP": "", "INSTRUME": "",
-    "N_TELS": "", "TELLIST": "", "EVENT_COUNT": "", "EVENT_TYPE": "",
+    "N_TELS": "", "TELLIST": "", "EVENT_COUNT": "", "EVTYPE": "",
 }  # fmt: skip
 _NUMBERS = {"OBS_ID": int, "N_TELS": int, "EVENT_COUNT": int, "DEADC": float}
 
@@ -66,7 +66,7 @@ def entry_of(contents: Contents, file_name: str) -> Entry:
         "GLON_PNT": float(galactic.l.deg),
         "GLAT_PNT": float(galactic.b.deg),
         "EVENT_COUNT": len(contents.events),
-        "EVENT_TYPE": contents.event_type,
+        "EVTYPE": contents.event_type,
     }
     classes = {"events": "events", "gti": "gti"}
     classes |= {name: irf.tag for name, irf in contents.irfs.items()}
@@ -111,7 +111,7 @@ def _observations(entries: Sequence[Entry]) -> Table:
             values = _in_one_reference(values, entries)
         kind = float if unit else _NUMBERS.get(name, str)
         values = [_as(kind, value) for value in values]
-        if all(value is None for value in values):
+        if all(value in (None, "") for value in values):
             continue
         column = MaskedColumn(
             [kind() if value is None else value for value in values],
@@ -155,12 +155,12 @@ def _hdus(entries: Sequence[Entry]) -> Table:
             "FILE_DIR": "./",
             "FILE_NAME": entry.file_name,
             "HDU_NAME": HDU_NAMES[name],
-            "EVENT_TYPE": entry.row["EVENT_TYPE"],
+            "EVTYPE": entry.row["EVTYPE"],
         }
         for entry in entries
         for name, tag in entry.hdu_classes.items()
     ]
     table = Table(rows=rows)
-    if not any(row["EVENT_TYPE"] for row in rows):
-        table.remove_column("EVENT_TYPE")
+    if not any(row["EVTYPE"] for row in rows):
+        table.remove_column("EVTYPE")
     return table

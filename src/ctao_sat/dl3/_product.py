@@ -266,7 +266,7 @@ def require(value: Any, name: str, reason: str) -> None:
         example = f"'{section}': {{{example}}}"
     raise MissingColumnError(
         f"CTAO-GADF requires '{name}' ({_KEYWORDS[name]}), which the headers do not give. {reason}",
-        remedy=f"Pass metadata={{{example}}}.",
+        remedy=f"Pass metadata={{{example}}}, or a YAML file with it (--metadata).",
     )
 
 

@@ -31,7 +31,7 @@ from ctao_sat.errors import (
 from ctao_sat.parallel import progress_bar
 from ctao_sat.result import staged_file, staged_folder
 
-__all__ = ["DIALECTS", "Form", "form", "write", "write_contents", "write_tables"]
+__all__ = ["DIALECTS", "Form", "build_hdus", "form", "write", "write_contents", "write_tables"]
 
 DIALECTS = ("gadf", "ctao-gadf")
 
@@ -198,7 +198,7 @@ def _write_one(items: list[Observation], path: Path, wanted: Form, overwrite: bo
     contents = contents_of(items[0])
     with staged_file(path) as temporary:
         temporary.parent.mkdir(parents=True, exist_ok=True)
-        write_fits(temporary, _hdus(contents, wanted, uuid.uuid4)[1])
+        write_fits(temporary, build_hdus(contents, wanted, uuid.uuid4)[1])
     return path
 
 
@@ -236,14 +236,17 @@ def write_contents(
         If the dialect cannot hold something, or the name of the file is taken.
     """
     name = file_name(contents.obs_id, contents.event_type)
+    if name in taken and not contents.event_type:
+        # Without an event type, the class of the events tells observations apart.
+        name = file_name(contents.obs_id, str(contents.cards.get("EV_CLASS") or "").strip())
     if name in taken:
-        kind = f"of the event type '{contents.event_type}'" if contents.event_type else ""
+        kind = f" of the event type '{contents.event_type}'" if contents.event_type else ""
         raise DataError(
-            f"There are two observations {contents.obs_id} {kind}".rstrip() + ".",
+            f"There are two observations {contents.obs_id}{kind}.",
             remedy="Give each its own number, or say which event type it is: the key EVTYPE in "
             "`observation.events.table.meta`.",
         )
-    contents, hdus = _hdus(contents, wanted, new_id)
+    contents, hdus = build_hdus(contents, wanted, new_id)
     write_fits(folder / name, hdus)
     return entry_of(contents, name)
 
@@ -267,10 +270,32 @@ def file_name(obs_id: int, event_type: str = "") -> str:
     return f"obs_{obs_id:06d}{'_' if kind else ''}{kind}.fits"
 
 
-def _hdus(
-    contents: Contents, wanted: Form, new_id: Callable[[], uuid.UUID]
+def build_hdus(
+    contents: Contents, wanted: Form, new_id: Callable[[], uuid.UUID] = uuid.uuid4
 ) -> tuple[Contents, list[Any]]:
-    """Return the contents as they are written, and all HDUs."""
+    """Return all HDUs of a file.
+
+    Parameters
+    ----------
+    contents : Contents
+        What the file shall hold.
+    wanted : Form
+        The form it shall have.
+    new_id : callable
+        Makes identifiers.
+
+    Returns
+    -------
+    contents : Contents
+        As they are written.
+    hdus : list of HDUs
+        The primary one first.
+
+    Raises
+    ------
+    DataError
+        If the dialect cannot hold something, or lacks a required value.
+    """
     if wanted.dialect == "gadf":
         return contents, [_plain_primary(), *table_hdus(contents)]
     contents = conform(contents, wanted.metadata, wanted.rounding)

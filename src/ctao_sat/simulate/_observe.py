@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ctao_sat.dl3._index_tables import Entry
 from ctao_sat.dl3._sites import altaz
-from ctao_sat.dl3._write import Form, write_contents, write_tables
+from ctao_sat.dl3._write import Form, build_hdus, write_contents, write_tables
 from ctao_sat.parallel import pmap
 from ctao_sat.result import staged_folder
 from ctao_sat.simulate._background import BackgroundCells, background_cells, offset_direction
@@ -28,7 +28,7 @@ from ctao_sat.simulate._folder import not_of_a_simulation, write_truth
 from ctao_sat.simulate._form import identifiers, simulation_form
 from ctao_sat.simulate._inputs import Run, check_energy_range, check_models, check_schedule
 from ctao_sat.simulate._irfs import Instrument, load_instrument
-from ctao_sat.simulate._run_contents import RunInfo, run_contents
+from ctao_sat.simulate._run_contents import NO_EVENTS, RunInfo, run_contents
 from ctao_sat.simulate._sources import Response, draw_source, measure
 
 __all__ = ["observations", "simulate_run"]
@@ -194,9 +194,12 @@ def observations(
         kind="a simulation",
         keep_incomplete=False,
     ) as folder:
+        jobs = _jobs(truth, runs, instrument, limits, deadtime_fraction, rng, folder, wanted)
+        # What the dialect refuses shall be known before the work.
+        build_hdus(run_contents(NO_EVENTS, jobs[0].info, instrument), wanted)
         entries = pmap(
             simulate_run,
-            _jobs(truth, runs, instrument, limits, deadtime_fraction, rng, folder, wanted),
+            jobs,
             n_jobs=n_jobs,
             backend=backend,
             description="Simulating",

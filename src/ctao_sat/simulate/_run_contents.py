@@ -13,10 +13,12 @@ from ctao_sat.dl3._sites import altaz
 from ctao_sat.simulate._irfs import Instrument
 from ctao_sat.simulate._times import Windows
 
-__all__ = ["MJD_REFERENCE", "RunInfo", "run_contents"]
+__all__ = ["MJD_REFERENCE", "NO_EVENTS", "RunInfo", "run_contents"]
 
 # J2000.0 as an MJD in TT: integer and fractional part.
 MJD_REFERENCE = (51544, 0.5)
+
+NO_EVENTS = {name: np.zeros(0) for name in ("TIME", "RA", "DEC", "ENERGY", "MC_ID")}
 
 _TIME = {
     "MJDREFI": MJD_REFERENCE[0],
