@@ -1,6 +1,7 @@
 """Write FITS files whose bytes depend on their content alone."""
 
 import gzip
+import importlib.metadata
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,17 @@ from typing import Any
 
 from astropy.io import fits
 
-__all__ = ["write_fits"]
+__all__ = ["creator", "version", "write_fits"]
+
+
+def version() -> str:
+    """Return the version of this package."""
+    return importlib.metadata.version("ctao-sat")
+
+
+def creator() -> str:
+    """Return what files say about the software that wrote them."""
+    return f"ctao_sat {version()}"
 
 
 def write_fits(path: Path, hdus: Sequence[Any]) -> None:

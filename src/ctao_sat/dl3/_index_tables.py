@@ -106,7 +106,7 @@ def write_index_tables(
 def _observations(entries: Sequence[Entry]) -> Table:
     table = Table()
     for name, unit in _COLUMNS.items():
-        values = [entry.row.get(name) for entry in entries]
+        values: list[Any] = [entry.row.get(name) for entry in entries]
         if name in ("TSTART", "TSTOP"):
             values = _in_one_reference(values, entries)
         kind = float if unit else _NUMBERS.get(name, str)
@@ -132,7 +132,7 @@ def _as(kind: type, value: Any) -> Any:
         return None
 
 
-def _in_one_reference(values: list[Any], entries: Sequence[Entry]) -> list[float]:
+def _in_one_reference(values: list[Any], entries: Sequence[Entry]) -> list[Any]:
     """Count seconds from the reference of the first observation, which the header gives."""
     common = entries[0].time_cards
     reference = time_reference(common)

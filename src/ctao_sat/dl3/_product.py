@@ -8,8 +8,8 @@ from uuid import UUID
 from astropy.time import Time
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from ctao_sat import __version__
 from ctao_sat.config import Config, Instant, load, parse
+from ctao_sat.dl3._files import version
 from ctao_sat.errors import ConfigError, MissingColumnError
 
 __all__ = ["ProductMetadata", "product_cards", "product_metadata", "require"]
@@ -65,8 +65,8 @@ class Instance(Config):
 class Software(Config):
     """What made the data; this package, unless something else is named."""
 
-    name: str = "ctao_sat"
-    version: str = __version__
+    name: str
+    version: str
     url: Url | None = None
 
 
@@ -83,7 +83,7 @@ class Activity(Config):
     id: Identifier | None = None
     start: Instant | None = None
     end: Instant | None = None
-    software: Software = Software()
+    software: Software | None = None
 
 
 class Acquisition(Config):
@@ -232,6 +232,8 @@ def product_cards(
     if metadata.activity is not None:
         said.setdefault("ACTID", str(new_id()))
         said.setdefault("ACTSTART", created.utc.isot)
+        said.setdefault("SOFTWARE", "ctao_sat")
+        said.setdefault("SOFTVER", version())
     if said.get("LICENSE", cards.get("LICENSE")) == ASSUMED_LICENSE[0]:
         said.setdefault("LICENURL", ASSUMED_LICENSE[1])
     cards |= said

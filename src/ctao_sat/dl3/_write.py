@@ -12,12 +12,11 @@ from astropy.io import fits
 from astropy.time import Time
 from gammapy.data import Observation
 
-from ctao_sat import __version__
 from ctao_sat.config import expand_path
 from ctao_sat.dl3._cards import header
 from ctao_sat.dl3._contents import Contents, contents_of
 from ctao_sat.dl3._ctao_gadf import conform, index_primary, product_primary
-from ctao_sat.dl3._files import write_fits
+from ctao_sat.dl3._files import creator, write_fits
 from ctao_sat.dl3._hdus import table_hdus
 from ctao_sat.dl3._index_tables import HDU_INDEX, OBS_INDEX, Entry, entry_of, write_index_tables
 from ctao_sat.dl3._product import ProductMetadata, product_metadata
@@ -300,13 +299,13 @@ def build_hdus(
         return contents, [_plain_primary(), *table_hdus(contents)]
     contents = conform(contents, wanted.metadata, wanted.rounding)
     primary = product_primary(contents, wanted.metadata, _now(), new_id)
-    primary.header["CREATOR"] = f"ctao_sat {__version__}"
+    primary.header["CREATOR"] = creator()
     return contents, [primary, *table_hdus(contents, float32=True)]
 
 
 def _plain_primary() -> fits.PrimaryHDU:
     primary = fits.PrimaryHDU()
-    cards = {"CREATOR": f"ctao_sat {__version__}", "CREATED": _now().isot}
+    cards = {"CREATOR": creator(), "CREATED": _now().isot}
     primary.header.extend(header(cards), end=True)
     return primary
 
