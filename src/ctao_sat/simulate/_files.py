@@ -115,6 +115,8 @@ def altaz(pointing: SkyCoord, time: Time, location: EarthLocation) -> AltAz:
     """
     with (
         iers.conf.set_temp("auto_download", False),
+        # Without it, tables older than 30 days make astropy raise an error.
+        iers.conf.set_temp("auto_max_age", None),
         iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
         warnings.catch_warnings(),
     ):
