@@ -1,7 +1,7 @@
 """The two index tables of a folder that this package writes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Entry:
 
     file_name: str
     row: dict[str, Any]
+    event_class: str
     time_cards: dict[str, Any]
     hdu_classes: dict[str, str]
 
@@ -73,6 +74,7 @@ def entry_of(contents: Contents, file_name: str) -> Entry:
     return Entry(
         file_name=file_name,
         row={key: value for key, value in {**cards, **derived}.items() if key in _COLUMNS},
+        event_class=str(cards.get("EV_CLASS") or "").strip(),
         time_cards={key: cards[key] for key in _TIME_KEYS},
         hdu_classes=classes,
     )
@@ -92,6 +94,7 @@ def write_index_tables(
     primaries : sequence of `~astropy.io.fits.PrimaryHDU`
         Primary HDUs of the two files; empty ones by default.
     """
+    entries = _with_event_types(entries)
     first, second = primaries or (fits.PrimaryHDU(), fits.PrimaryHDU())
     cards = {**GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": "OBS", **entries[0].time_cards}
     places = [{key: entry.row[key] for key in _PLACE} for entry in entries]
@@ -101,6 +104,14 @@ def write_index_tables(
     write_fits(folder / OBS_INDEX, [first, observations])
     cards = {**GADF, "HDUCLAS1": "INDEX", "HDUCLAS2": "HDU"}
     write_fits(folder / HDU_INDEX, [second, table_hdu(_hdus(entries), cards, "HDU_INDEX", "")])
+
+
+def _with_event_types(entries: Sequence[Entry]) -> list[Entry]:
+    """Take event classes for event types where only they tell observations apart."""
+    numbers = {entry.row["OBS_ID"] for entry in entries}
+    if len(numbers) == len(entries) or any(entry.row["EVTYPE"] for entry in entries):
+        return list(entries)
+    return [replace(entry, row={**entry.row, "EVTYPE": entry.event_class}) for entry in entries]
 
 
 def _observations(entries: Sequence[Entry]) -> Table:
