@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from astropy.io import fits
@@ -206,7 +207,7 @@ def write_contents(
     contents: Contents,
     wanted: Form,
     *,
-    taken: Iterable[str] = (),
+    taken: Mapping[str, Entry] = MappingProxyType({}),
     new_id: Callable[[], uuid.UUID] = uuid.uuid4,
 ) -> Entry:
     """Write one observation.
@@ -219,8 +220,8 @@ def write_contents(
         What the file shall hold.
     wanted : Form
         The form it shall have.
-    taken : iterable of str
-        Names of the files that are written already.
+    taken : mapping of Entry
+        The files that are written already, by name.
     new_id : callable
         Makes identifiers.
 
@@ -235,9 +236,11 @@ def write_contents(
         If the dialect cannot hold something, or the name of the file is taken.
     """
     name = file_name(contents.obs_id, contents.event_type)
-    if name in taken and not contents.event_type:
+    event_class = str(contents.cards.get("EV_CLASS") or "").strip()
+    classes = {one.event_class for one in taken.values() if one.row["OBS_ID"] == contents.obs_id}
+    if name in taken and not contents.event_type and event_class not in classes:
         # Without an event type, the class of the events tells observations apart.
-        name = file_name(contents.obs_id, str(contents.cards.get("EV_CLASS") or "").strip())
+        name = file_name(contents.obs_id, event_class)
     if name in taken:
         kind = f" of the event type '{contents.event_type}'" if contents.event_type else ""
         raise DataError(
