@@ -251,7 +251,7 @@ def test_index_tables_of_observations_with_different_references(small_dl3, tmp_p
     assert np.allclose(store.obs_table["ZEN_PNT"], 90 - store.obs_table["ALT_PNT"])
     assert list(store.obs_table["N_TELS"]) == [0, 13]
     assert set(store.hdu_table["HDU_CLASS"]) == {
-        "events", "gti", "aeff_2d", "edisp_2d", "psf_table", "bkg_3d",
+        "events", "gti", "aeff_2d", "edisp_2d", "psf_3gauss", "bkg_3d",
     }  # fmt: skip
 
 

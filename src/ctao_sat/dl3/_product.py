@@ -8,7 +8,7 @@ from uuid import UUID
 from astropy.time import Time
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from ctao_sat.config import Config, Instant, load, parse
+from ctao_sat.config import Config, load, parse
 from ctao_sat.dl3._files import version
 from ctao_sat.errors import ConfigError, MissingColumnError
 
@@ -22,6 +22,12 @@ ASSUMED_LICENSE = ("CC-BY-SA-4.0", "https://creativecommons.org/licenses/by-sa/4
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$")]
 Url = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$")]
 Night = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+# Text, for a release may lie beyond the leap seconds that are known; YAML reads dates by itself.
+Utc = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value).replace(" ", "T")),
+    Field(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d+)?)?$"),
+]
 Identifier = Annotated[UUID, PlainSerializer(str)]
 
 
@@ -42,7 +48,7 @@ class Curation(Config):
     license_url: str | None = None
     copyright: str | None = None
     rights: Literal["public", "secure", "proprietary"] | None = None
-    release_date: Instant | None = None
+    release_date: Utc | None = None
 
 
 class Instance(Config):
@@ -81,8 +87,8 @@ class Activity(Config):
     configuration_id: str
     description: str | None = None
     id: Identifier | None = None
-    start: Instant | None = None
-    end: Instant | None = None
+    start: Utc | None = None
+    end: Utc | None = None
     software: Software | None = None
 
 
@@ -277,7 +283,5 @@ def _said(metadata: ProductMetadata) -> Iterator[tuple[str, Any]]:
         value: Any = metadata
         for part in name.split("."):
             value = getattr(value, part, None)
-        if isinstance(value, Time):
-            value = value.utc.isot
         if value is not None:
             yield keyword, str(value) if isinstance(value, UUID) else value
