@@ -224,7 +224,7 @@ def _same_time(one: Time, other: Time) -> bool:
 def seconds_after(reference: Time, time: Time) -> np.ndarray:
     """Return times as seconds after a reference, rounded once.
 
-    Gammapy goes through days, which moves a time by up to 15 ns.
+    Gammapy goes through days, which moves a time by up to 0.1 microseconds.
 
     Parameters
     ----------
