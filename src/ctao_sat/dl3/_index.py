@@ -170,7 +170,7 @@ def _obs_table(observations: list[ObservationHDUs]) -> ObservationTable:
     for name, unit in _NUMBERS.items():
         values = [_number(header, name) for header in headers]
         if np.isfinite(values).any():
-            table[name] = values * u.Unit(unit)
+            table[name] = values * u.Unit(unit) if unit else values
     if "ALT_PNT" in table.colnames:
         table["ZEN_PNT"] = 90 * u.deg - table["ALT_PNT"]
     reference, times = _times(lists)
@@ -181,6 +181,9 @@ def _obs_table(observations: list[ObservationHDUs]) -> ObservationTable:
         texts = [header_text(h, name) or header_text(h, name.replace("-", "_")) for h in headers]
         if any(texts):
             table[name] = texts
+    telescopes = [_number(header, "N_TELS") for header in headers]
+    if np.isfinite(telescopes).all():
+        table["N_TELS"] = np.array(telescopes, dtype=int)
     table["EVENT_COUNT"] = [int(header["NAXIS2"]) for header in headers]
     table.meta = {**_GADF, "HDUCLAS2": "OBS", **reference}
     return table
