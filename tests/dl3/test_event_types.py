@@ -11,6 +11,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 from gammapy.data import DataStore
+from gammapy.datasets import Datasets
 from gammapy.maps import MapAxis, RegionGeom
 from gammapy.modeling.models import SkyModel
 from regions import CircleSkyRegion
@@ -250,7 +251,7 @@ class TestJoint:
         errors, values = {}, {}
         for of in ("hires", "lores", ""):
             model = recipes.crab_like_model()
-            chosen = datasets[[name for name in datasets.names if name.endswith(of)]]
+            chosen = Datasets([dataset for dataset in datasets if dataset.name.endswith(of)])
             chosen.models = [SkyModel(model.spectral_model, name="source")]
             spectrum = chosen.models["source"].spectral_model
             spectrum.amplitude.frozen = False
