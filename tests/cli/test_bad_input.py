@@ -208,7 +208,7 @@ CASES = [
     Case("data folder not there", config(DATA_PATH, "  path: dl4\n"), DATA,
         ("no data folder", "dl4"), "Check"),
     Case("data folder is a file", config(DATA_PATH, "  path: crab.yaml\n"), DATA,
-        ("no data folder", "crab.yaml"), "Check"),
+        ("crab.yaml", "cannot be read"), "copy it again"),
     # HDUs
     *(Case(f"{kind} without row in the index", without_row(kind), DATA,
         (f"Observation 1 has no {kind}",), EXCLUDE)

@@ -255,6 +255,23 @@ def test_index_tables_of_observations_with_different_references(small_dl3, tmp_p
     }  # fmt: skip
 
 
+def test_index_tables_agree_with_those_made_from_headers(small_dl3, tmp_path):
+    folder = dl3.write(DataStore.from_dir(small_dl3).get_observations(), tmp_path / "dl3")
+    written = dl3.open_dl3(folder)
+    hdus, runs = dl3.index_tables(folder)
+    names = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_NAME", "HDU_NAME")
+    rows = [
+        sorted(tuple(str(row[name]).strip() for name in names) for row in table)
+        for table in (written.hdu_table, hdus)
+    ]
+    assert rows[0] == rows[1]
+    shared = set(runs.colnames) & set(written.obs_table.colnames)
+    assert {"OBS_ID", "RA_PNT", "TSTART", "LIVETIME", "ZEN_PNT", "OBJECT"} <= shared
+    for name in shared:
+        one, other = (np.asarray(table[name]) for table in (written.obs_table, runs))
+        assert np.allclose(one, other) if one.dtype.kind == "f" else list(one) == list(other)
+
+
 # Event types
 
 
