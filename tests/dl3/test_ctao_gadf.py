@@ -90,7 +90,9 @@ def test_what_the_caller_says_goes_first(observation, tmp_path, said):
     }
     said["instance"] |= {"site_id": "CTAO-South", "category": "C", "event_type": "type 1"}
     said["curation"] |= {"release": "none", "release_date": "2030-01-01 00:00:00"}
-    header = primary(write(observation, tmp_path, said))
+    folder = write(observation, tmp_path, said)
+    assert list(dl3.open_event_types(folder)) == ["type 1"]
+    header = fits.getheader(folder / "obs_000001_type-1.fits")
     assert header["TITLE"] == "A test"
     assert header["INSTRUME"] == "CTAO-South"
     assert header["SDC_NSB"] == "dark"
