@@ -111,8 +111,8 @@ def test_metadata_from_a_file(observation, tmp_path, said):
     path = tmp_path / "product.yaml"
     path.write_text(yaml.safe_dump(said))
     assert primary(write(observation, tmp_path, path))["AUTHOR"] == "A. Person"
-    path.write_text("contact: {nam: x}\n")
-    with pytest.raises(ConfigError, match=r"'contact\.nam'.*Did you mean 'name'"):
+    path.write_text("contact: {nme: x}\n")
+    with pytest.raises(ConfigError, match=r"'contact\.nme'.*Did you mean 'name'"):
         dl3.write([observation], tmp_path / "other", "ctao-gadf", metadata=path)
 
 
@@ -320,7 +320,7 @@ def test_dialects_hold_the_same_events(tmp_path, product, compare):
 
 
 def test_a_simulation_is_refused_before_the_work(tmp_path, product):
-    with pytest.raises(MissingColumnError, match=r"contact\.name"):
+    with pytest.raises(MissingColumnError, match=r"contact\.nmee"):
         simulate(tmp_path / "dl3", None)
     # Only arrays of CTAO are CTAO's.
     with pytest.raises(MissingColumnError, match=r"instance\.facility_name"):
