@@ -320,7 +320,7 @@ def test_dialects_hold_the_same_events(tmp_path, product, compare):
 
 
 def test_a_simulation_is_refused_before_the_work(tmp_path, product):
-    with pytest.raises(MissingColumnError, match=r"contact\.nmee"):
+    with pytest.raises(MissingColumnError, match=r"contact\.name"):
         simulate(tmp_path / "dl3", None)
     # Only arrays of CTAO are CTAO's.
     with pytest.raises(MissingColumnError, match=r"instance\.facility_name"):
