@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "AmbiguousDataError",
     "ConfigError",
     "ConvergenceError",
     "CtaoSatError",
@@ -96,6 +97,10 @@ class MissingColumnError(DataError):
 
 class MissingDataError(DataError):
     """A file, a folder or a data set that is not there."""
+
+
+class AmbiguousDataError(DataError):
+    """Several tables, event types or files that fit equally well, each of them named."""
 
 
 class SelectionError(DataError):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import click
 
 from ctao_sat import __version__
+from ctao_sat.cli.data import data
 from ctao_sat.cli.info import info
 from ctao_sat.cli.run import demo, init, run, validate
 from ctao_sat.cli.simulate import simulate
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, init, validate, run, simulate, info):
+for command in (demo, init, validate, run, simulate, data, info):
     cli.add_command(command)
 
 

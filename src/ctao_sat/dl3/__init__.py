@@ -15,11 +15,14 @@ What to use when:
 ===================================================  ==============================================
 you have or want                                     start with
 ===================================================  ==============================================
-a folder with index tables                           `open_dl3`, or ``DataStore.from_dir``
-loose event files                                    ``DataStore.from_events_files``
+a folder with or without index tables, or files      `open_dl3`
+several event types of the same observations         `open_event_types`
+the index tables of files                            `index_tables`; `write_index`
 observations, checked to be fit for an analysis      `read_observations`; ``Observations``
+the same, of several event types                     `read_event_types`
 a selection of observations, each cut counted        `select_observations`
 the files behind observations                        `data_files`
+observations, to be kept as DL3 files                `write`
 events, in time, energy or region                    ``EventList``
 good time intervals: union, intersection             ``GTI``
 where the telescopes pointed                         ``FixedPointingInfo``
@@ -36,7 +39,8 @@ The classes are Gammapy's own objects, not copies or subclasses; the functions i
 that Gammapy does not have are the verbs of this level. Binned data follow in `ctao_sat.dl4`.
 
 Known in Gammapy 2.1: ``DataStore.from_events_files`` keeps only the first of two files that share
-an observation ID, for example two event types.
+an observation ID, for example two event types, and takes every PSF for ``psf_3gauss``. `open_dl3`
+does not.
 
 Examples
 --------
@@ -90,12 +94,16 @@ from gammapy.irf import (
     load_irf_dict_from_file,
 )
 
-from ctao_sat.dl3._open import data_files, open_dl3, read_observations
+from ctao_sat.dl3._index import index_tables, write_index
+from ctao_sat.dl3._open import open_dl3, open_event_types
+from ctao_sat.dl3._read import data_files, read_event_types, read_observations
 from ctao_sat.dl3._select import observation_index, select_observations
+from ctao_sat.dl3._write import write
 
 # fmt: off
-__all__ = ["data_files", "observation_index", "open_dl3"]
-__all__ += ["read_observations", "select_observations"]
+__all__ = ["data_files", "index_tables", "observation_index", "open_dl3", "open_event_types"]
+__all__ += ["read_event_types", "read_observations", "select_observations", "write"]
+__all__ += ["write_index"]
 __all__ += [  # gammapy.data
     "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",
     "HDUIndexTable", "Observation", "ObservationFilter", "ObservationMetaData", "ObservationTable",

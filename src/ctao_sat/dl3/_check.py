@@ -1,24 +1,29 @@
 """Check the parts of an observation for faults that Gammapy would meet late, or never."""
 
 import contextlib
+import gzip
+import itertools
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
+from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.utils.exceptions import AstropyUserWarning
+from gammapy.data import EventList
 
 from ctao_sat.errors import DataError, FileFormatError, MissingColumnError
 
 __all__ = [
     "READ_ERRORS",
+    "all_headers",
     "check_content",
+    "check_disjoint",
     "check_events_hdu",
     "check_table_file",
     "exclude_remedy",
@@ -28,6 +33,7 @@ __all__ = [
 ]
 
 _EVENT_COLUMNS = {"TIME": "s", "ENERGY": "TeV", "RA": "deg", "DEC": "deg"}
+_GZIP = b"\x1f\x8b\x08"
 _HEADER_KEYS = ("OBS_ID", "MJDREFI", "MJDREFF", "LIVETIME", "DEADC", "ONTIME")
 
 # What astropy and Gammapy raise on files that are not what they should be.
@@ -41,6 +47,7 @@ READ_ERRORS = (
     IndexError,
     AttributeError,
     u.UnitsError,
+    VerifyError,
     AstropyUserWarning,
 )
 
@@ -60,15 +67,42 @@ def reason(error: BaseException) -> str:
     return text.rstrip(".")
 
 
+def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:
+    with path.open("rb") as file:
+        zipped = file.read(len(_GZIP)) == _GZIP
+    return gzip.open(path) if zipped else path.open("rb")
+
+
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file, and turn into an error what astropy only warns of: an early end."""
     # Opened here, because astropy does not close what it cannot read.
-    with warnings.catch_warnings(), path.open("rb") as file:
+    with warnings.catch_warnings(), _open_binary(path) as file:
         warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
         warnings.filterwarnings("error", "Error validating header", VerifyWarning)
         with fits.open(file, memmap=False) as hdus:
             yield hdus
+
+
+def all_headers(path: Path) -> list[fits.Header]:
+    """Return the headers of all HDUs; a damaged file raises one of `READ_ERRORS`."""
+    with _open(path) as hdus:
+        # All headers are read, thus a file that ends too early is noticed wherever it does.
+        headers = [hdu.header for hdu in hdus]
+        place = hdus.fileinfo(len(hdus) - 1)
+        if place["file"].compression:
+            _read_to_end(place["file"], place["datLoc"] + place["datSpan"])
+    return headers
+
+
+def _read_to_end(file: Any, length: int) -> None:
+    """Raise an error unless a compressed file is whole, and long enough."""
+    file.seek(length - 1)
+    if not file.read(1):
+        raise EOFError("it ends too early")
+    # The checksum is at the end.
+    while file.read(2**20):
+        pass
 
 
 def hdu_names(path: Path) -> list[str]:
@@ -102,6 +136,9 @@ def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
     """Check header keys, columns and units of events."""
     with _open(path) as hdus:
         header = hdus[hdu_name].header
+        if "OBS_ID" in hdus[0].header:
+            # CTAO-GADF identifies a product in its primary header.
+            header.setdefault("OBS_ID", hdus[0].header["OBS_ID"])
         units = {column.name: column.unit for column in hdus[hdu_name].columns}
     where = f"{path.name}[{hdu_name}]"
     absent = [key for key in _HEADER_KEYS if key not in header]
@@ -148,6 +185,22 @@ def need_columns(found: Iterable[str], columns: Iterable[str], name: str, where:
             remedy=f"It has: {', '.join(names)}.",
             where=str(where),
         )
+
+
+def check_disjoint(obs_id: int, lists: Mapping[str, EventList]) -> None:
+    """Check that no event of an observation is of two event types."""
+    places = {name: (of.time.mjd, of.radec.ra.deg, of.radec.dec.deg) for name, of in lists.items()}
+    for one, other in itertools.combinations(places, 2):
+        (time, ra, dec), (other_time, other_ra, other_dec) = places[one], places[other]
+        _, i, j = np.intersect1d(time, other_time, return_indices=True)
+        same = (ra[i] == other_ra[j]) & (dec[i] == other_dec[j])
+        if same.any():
+            raise DataError(
+                f"{np.count_nonzero(same)} events of observation {obs_id} are of both event types "
+                f"'{one}' and '{other}': together they would count twice.",
+                remedy="Take event types that share no events, or one of them "
+                f"(`data.event_types: [{one}]`).",
+            )
 
 
 def check_content(obs_id: int, name: str, content: Any, where: str) -> None:
