@@ -79,7 +79,7 @@ def test_parts_are_those_of_the_type(typed_dl3):
 def test_a_store_holds_one_type(typed_dl3):
     with pytest.raises(AmbiguousDataError) as caught:
         dl3.open_dl3(typed_dl3)
-    assert "2 observations have several event types, 1 for example: 'hires', 'lores'" in str(
+    assert "Observation 1 has several event types, like 1 more: 'hires', 'lores'" in str(
         caught.value
     )
     assert "event_types='hires'" in caught.value.remedy
@@ -104,7 +104,10 @@ def test_types_of_different_observations_make_one_store(folder):
 
 @pytest.mark.parametrize(
     ("wanted", "says"),
-    [("hires2", "no event type 'hires2'. Did you mean 'hires'"), ([], "list of event types is empty")],
+    [
+        ("hires2", "no event type 'hires2'. Did you mean 'hires'"),
+        ([], "list of event types is empty"),
+    ],
 )
 def test_types_that_are_not_there(typed_dl3, wanted, says):
     with pytest.raises(SelectionError, match=says):
@@ -220,7 +223,14 @@ class TestJoint:
         (folder / "hires/obs_000002.fits").unlink()
         named = dl3.read_event_types(dl3.open_event_types(folder))
         assert list(named) == ["1-hires", "1-lores", "2-lores"]
-        assert "Observation 2 has no events of type 'hires'" in caplog.text
+        assert "There are no events of type 'hires' of observation 2." in caplog.text
+
+    def test_names_are_fit_for_files(self, typed_dl3):
+        stores = dl3.open_event_types(typed_dl3)
+        slash = dict(zip(("a/b", "c"), stores.values(), strict=True))
+        assert list(dl3.read_event_types(slash, [1])) == ["1-a_b", "1-c"]
+        alike = dict(zip(("a/b", "a b"), stores.values(), strict=True))
+        assert list(dl3.read_event_types(alike, [1])) == ["1-a_b.1", "1-a_b.2"]
 
     def test_an_event_of_two_types_would_count_twice(self, folder):
         with fits.open(folder / "hires/obs_000001.fits", memmap=False) as hdus:
