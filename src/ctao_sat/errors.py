@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "AmbiguousDataError",
     "ConfigError",
     "ConvergenceError",
     "CtaoSatError",
@@ -84,6 +85,10 @@ class DataError(CtaoSatError):
 
 class FileFormatError(DataError):
     """A file that is truncated, empty, or not of the format it should be."""
+
+
+class AmbiguousDataError(DataError):
+    """Data of which several could be meant; the message lists them."""
 
 
 class MissingHDUError(DataError):

@@ -23,7 +23,8 @@ the files behind observations                        `data_files`
 events, in time, energy or region                    ``EventList``
 good time intervals: union, intersection             ``GTI``
 where the telescopes pointed                         ``FixedPointingInfo``
-the IRFs of one file                                 `load_irf_dict_from_file`
+the IRFs of a file or folder, and what they are of   `read_irfs`; `load_irf_dict_from_file`
+areas, resolutions and rates of IRFs, over energy    `irf_performance`
 IRFs over the field of view                          ``EffectiveAreaTable2D``,
                                                      ``EnergyDispersion2D``, ``PSF3D``,
                                                      ``Background2D``, ``Background3D``
@@ -90,11 +91,13 @@ from gammapy.irf import (
     load_irf_dict_from_file,
 )
 
+from ctao_sat.dl3._irf_sets import IRFSet, read_irfs
 from ctao_sat.dl3._open import data_files, open_dl3, read_observations
+from ctao_sat.dl3._performance import irf_performance
 from ctao_sat.dl3._select import observation_index, select_observations
 
 # fmt: off
-__all__ = ["data_files", "observation_index", "open_dl3"]
+__all__ = ["IRFSet", "data_files", "irf_performance", "observation_index", "open_dl3", "read_irfs"]
 __all__ += ["read_observations", "select_observations"]
 __all__ += [  # gammapy.data
     "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",

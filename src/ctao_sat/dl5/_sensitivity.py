@@ -1,0 +1,230 @@
+r"""Differential sensitivity of instrument response functions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from gammapy.data import Observation
+from gammapy.datasets import SpectrumDataset, SpectrumDatasetOnOff
+from gammapy.estimators import SensitivityEstimator
+from gammapy.irf import IRF, EDispKernelMap
+from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
+from gammapy.modeling.models import PowerLawSpectralModel
+
+from ctao_sat.dl3 import IRFSet, irf_performance
+from ctao_sat.errors import ConfigError, MissingHDUError
+
+__all__ = ["sensitivity"]
+
+# Fine enough that a finer axis changes no flux by more than 1e-3.
+_TRUE_PER_DECADE = 40
+_COLUMNS = ("e_ref", "e_min", "e_max")
+_NEEDED = ("aeff", "edisp", "bkg")
+
+
+def sensitivity(
+    irfs: Mapping[str, IRF] | Observation | IRFSet,
+    livetime: u.Quantity | str = "50 h",
+    offset: u.Quantity | str | None = None,
+    energy_edges: u.Quantity | None = None,
+    *,
+    alpha: float = 0.2,
+    index: float = 2.0,
+    n_sigma: float = 5.0,
+    gamma_min: float = 10.0,
+    bkg_syst_fraction: float = 0.05,
+    containment: float = 0.68,
+) -> QTable:
+    r"""Return the faintest flux of a point source that can be detected in each bin of energy.
+
+    It is the flux at which, in that bin alone, all of three conditions hold for the expected counts
+    (CTAO's definition, with five bins a decade): the significance of Li & Ma (1983), equation 17,
+    is ``n_sigma``; there are ``gamma_min`` gamma rays; they are ``bkg_syst_fraction`` of the
+    background. With the flux :math:`\phi = \phi_0 (E / E_0)^{-\Gamma}`, the counts in the on
+    region are
+
+    .. math::
+
+        s = \epsilon\, t \int_\mathrm{bin} dE \int dE'\, \phi(E')\, A(E')\, D(E | E'), \qquad
+        b = t\, 2\pi (1 - \cos r) \int_\mathrm{bin} B\, dE,
+
+    where the on region has the radius :math:`r` that holds :math:`\epsilon` of the events at the
+    centre of the bin; for point-like responses, :math:`r` is ``RAD_MAX``, and :math:`\epsilon` is
+    in the effective area already. The off region counts :math:`b / \alpha`. The numbers are those of
+    `gammapy.estimators.SensitivityEstimator`.
+
+    The containment is the same in all bins rather than the best for each: an optimum would follow
+    the fluctuations of the tables, and CTAO's tables hold cuts on the events that were optimised
+    already. Other values of ``containment`` show what is to be gained.
+
+    Parameters
+    ----------
+    irfs : mapping, `~gammapy.data.Observation` or IRFSet
+        As for `ctao_sat.dl3.irf_performance`, with ``aeff``, ``edisp``, ``bkg``, and ``psf`` or
+        ``rad_max``.
+    livetime : Quantity[time] or str
+        Time of observation.
+    offset : Quantity[angle] or str, optional
+        Angle to the axis. Default: 0.5 deg, or the only one of tables for a single offset.
+    energy_edges : Quantity[energy], shape (n+1,), optional
+        Edges of the bins of reconstructed energy. Default: five a decade, centred on powers of ten,
+        as far as the effective area goes.
+    alpha : float
+        Ratio of the exposures of the on and the off region.
+    index : float
+        Spectral index :math:`\Gamma` of the source.
+    n_sigma : float
+        Significance.
+    gamma_min : float
+        Least number of gamma rays in a bin.
+    bkg_syst_fraction : float
+        Least ratio of gamma rays to background; 0.05 is 1/20.
+    containment : float
+        Part :math:`\epsilon` of the events of the source within the on region.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        A row a bin: ``e_ref``, ``e_min``, ``e_max``, ``e2dnde`` (:math:`E^2 \phi` at ``e_ref``),
+        ``excess``, ``background``, ``on_radius`` and ``criterion``, which says which condition is
+        the hardest: "significance", "gamma" or "bkg". NaN and an empty criterion where the
+        responses do not cover the bin. ``table.meta`` holds what `ctao_sat.dl3.irf_performance`
+        says of the responses, and the parameters.
+
+    Raises
+    ------
+    MissingHDUError
+        If a response is missing.
+    SelectionError
+        If a table does not reach to the offset.
+    ConfigError
+        If a parameter is not usable.
+
+    Examples
+    --------
+    >>> from ctao_sat import dl5, simulate
+    >>> table = dl5.sensitivity(simulate.demo_array("south"), "50 h")
+    >>> row = table[table["e_ref"] == 1 * u.TeV][0]
+    >>> print(f"{row['e2dnde']:.1e}, limited by {row['criterion']}")
+    1.6e-13 erg / (s cm2), limited by significance
+    """
+    settings = _checked(
+        livetime=livetime,
+        alpha=alpha,
+        index=index,
+        n_sigma=n_sigma,
+        gamma_min=gamma_min,
+        bkg_syst_fraction=bkg_syst_fraction,
+        containment=containment,
+    )
+    performance = irf_performance(irfs, offset, energy_edges, containment=(containment,))
+    tables = _tables(irfs)
+    _need(tables, performance.meta)
+    dataset = _dataset(tables, performance, settings)
+    estimator = SensitivityEstimator(
+        PowerLawSpectralModel(index=index),
+        n_sigma=n_sigma,
+        gamma_min=gamma_min,
+        bkg_syst_fraction=bkg_syst_fraction,
+    )
+    with np.errstate(all="ignore"):
+        # Bins without exposure are divided by zero on the way to NaN.
+        found = estimator.run(dataset)
+    return _result(found, dataset, performance, settings)
+
+
+def _checked(livetime: u.Quantity | str, **numbers: float) -> dict[str, Any]:
+    try:
+        time = u.Quantity(livetime).to("h")
+        good = time.isscalar and time > 0 * u.h and np.isfinite(time)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ConfigError(
+            f"The livetime '{livetime}' is not a positive time.", remedy="For example: '50 h'."
+        )
+    positive = ("alpha", "n_sigma", "containment")
+    for name, value in numbers.items():
+        low = 0 < value if name in positive else 0 <= value
+        high = value < 1 if name == "containment" else np.isfinite(value)
+        if name != "index" and not (low and high):
+            limit = "between 0 and 1" if name == "containment" else "a positive number"
+            raise ConfigError(f"{name} is {value}.", remedy=f"Give {limit}.")
+    return {"livetime": time, **numbers}
+
+
+def _tables(irfs: Mapping[str, IRF] | Observation | IRFSet) -> Mapping[str, IRF]:
+    if isinstance(irfs, Observation):
+        return {name: getattr(irfs, name) for name in irfs.available_irfs}
+    return irfs.irfs if isinstance(irfs, IRFSet) else irfs
+
+
+def _need(tables: Mapping[str, IRF], meta: Mapping[str, Any]) -> None:
+    absent = [name for name in _NEEDED if tables.get(name) is None]
+    if tables.get("psf") is None and tables.get("rad_max") is None:
+        absent.append("psf or rad_max")
+    if absent:
+        raise MissingHDUError(
+            f"The IRFs of {meta['label']} have no {', no '.join(absent)}.",
+            remedy="A sensitivity needs aeff, edisp, bkg, and psf or rad_max.",
+            where=meta["source"],
+        )
+
+
+def _dataset(
+    tables: Mapping[str, IRF], performance: QTable, settings: Mapping[str, Any]
+) -> SpectrumDatasetOnOff:
+    """Return expected counts of background, and the response to a source."""
+    offset, livetime = performance.meta["offset"], settings["livetime"]
+    edges = u.Quantity([*performance["e_min"], performance["e_max"][-1]])
+    energy = MapAxis.from_energy_edges(edges)
+    limits = tables["aeff"].axes["energy_true"].edges[[0, -1]]
+    true = MapAxis.from_energy_bounds(
+        *limits, nbin=_TRUE_PER_DECADE, per_decade=True, name="energy_true"
+    )
+    area = tables["aeff"].evaluate(energy_true=true.center, offset=offset)
+    inside = 1.0 if tables["aeff"].is_pointlike else settings["containment"]
+    kernel = tables["edisp"].to_edisp_kernel(offset, energy_axis_true=true, energy_axis=energy)
+    # A region that nothing but the energies is read of.
+    geom = RegionGeom.create("icrs;circle(0, 0, 0.1)", axes=[energy])
+    true_geom = geom.to_image().to_cube([true])
+    exposure = (area * livetime * inside).to("m2 s")
+    counts = _background_counts(performance, livetime)
+    dataset = SpectrumDataset(
+        counts=RegionNDMap.create("icrs;circle(0, 0, 0.1)", axes=[energy]),
+        background=RegionNDMap.from_geom(geom, data=np.nan_to_num(counts)[:, None, None]),
+        exposure=RegionNDMap.from_geom(
+            true_geom, data=exposure.value[:, None, None], unit=exposure.unit
+        ),
+        edisp=EDispKernelMap.from_edisp_kernel(kernel, geom=geom.to_image()),
+    )
+    return SpectrumDatasetOnOff.from_spectrum_dataset(
+        dataset=dataset, acceptance=1, acceptance_off=1 / settings["alpha"]
+    )
+
+
+def _background_counts(performance: QTable, livetime: u.Quantity) -> np.ndarray:
+    return (performance["background_rate_in_r68"] * livetime).to_value("")
+
+
+def _result(found, dataset, performance: QTable, settings: Mapping[str, Any]) -> QTable:
+    counts = _background_counts(performance, settings["livetime"])
+    expected = dataset.npred_signal().data.ravel()
+    flux = u.Quantity(found["e2dnde"])
+    # Without its row of the energy dispersion, what is in a bin came from others alone.
+    good = np.isfinite(performance["energy_resolution"].value) & np.isfinite(counts)
+    good &= (expected > 0) & np.isfinite(flux)
+    table = QTable({name: performance[name] for name in _COLUMNS})
+    table["e2dnde"] = np.where(good, flux, np.nan)
+    table["excess"] = np.where(good, found["excess"], np.nan)
+    table["background"] = np.where(good, counts, np.nan)
+    radius = "rad_max" if "rad_max" in performance.colnames else performance.colnames[4]
+    table["on_radius"] = performance[radius]
+    for name in table.colnames:
+        table[name].info.format = ".4g"
+    table["criterion"] = np.where(good, found["criterion"], "")
+    kept = ("label", "telescope", "site", "zenith", "event_type", "source", "inputs", "offset")
+    table.meta.update({name: performance.meta[name] for name in kept} | dict(settings))
+    return table
