@@ -13,6 +13,7 @@ import click
 
 from ctao_sat import __version__
 from ctao_sat.cli.info import info
+from ctao_sat.cli.irf import irf
 from ctao_sat.cli.run import demo, init, run, validate
 from ctao_sat.cli.simulate import simulate
 from ctao_sat.errors import CtaoSatError
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, init, validate, run, simulate, info):
+for command in (demo, init, validate, run, simulate, irf, info):
     cli.add_command(command)
 
 

@@ -88,7 +88,31 @@ class _Group:
 
 
 def irf_set(irfs: Mapping[str, IRF] | Observation | IRFSet) -> IRFSet:
-    """Return instrument response functions with what their own headers say of them."""
+    """Return instrument response functions with what their own headers say of them.
+
+    Parameters
+    ----------
+    irfs : mapping, `~gammapy.data.Observation` or IRFSet
+        IRFs by the names ``aeff``, ``psf``, ``edisp``, ``bkg`` and ``rad_max``, or what holds them.
+
+    Returns
+    -------
+    which : IRFSet
+        With the responses of these names; others are left out.
+
+    Raises
+    ------
+    MissingHDUError
+        If there is none.
+    ConfigError
+        If it is something else.
+
+    Examples
+    --------
+    >>> from ctao_sat import dl3, simulate
+    >>> dl3.irf_set(simulate.demo_array("north")).label
+    'CTAO-SAT-DEMO north'
+    """
     if isinstance(irfs, IRFSet):
         return irfs
     if isinstance(irfs, Observation):
