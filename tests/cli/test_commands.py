@@ -19,7 +19,7 @@ import yaml
 from ctao_sat import recipes, result
 from ctao_sat.cli import cli, main
 
-COMMANDS = ["demo", "init", "validate", "run", "simulate", "info"]
+COMMANDS = ["demo", "init", "validate", "run", "simulate", "irf", "info"]
 INIT = ("init", "--source", "Crab-like", "--position", "83.633 deg, 22.014 deg")
 
 

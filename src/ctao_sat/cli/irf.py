@@ -36,9 +36,12 @@ DEMOS = {"demo-north": "north", "demo-south": "south"}
 @click.option("--event-type", help="Show one event type.  [default: each]")
 @click.option("--obs-id", "obs_ids", type=int, multiple=True, help="Show this run; repeatable.")
 @click.option(
-    "--hdu", "hdus", multiple=True, metavar="KIND=NAME",
-    help="Which HDU, where a file has several of a kind, such as aeff='EFFECTIVE AREA'; repeatable.",
-)  # fmt: skip
+    "--hdu",
+    "hdus",
+    multiple=True,
+    metavar="KIND=NAME",
+    help="Which HDU, where a file has several of a kind: aeff='EFFECTIVE AREA'; repeatable.",
+)
 @out_option("Write the table to OUT.ecsv, and a plot to OUT.png.")
 @json_option("Print JSON.")
 @overwrite_option
@@ -84,7 +87,8 @@ def _sets(path: str, choice: dict[str, Any]) -> list:
     hdus = dict(item.partition("=")[::2] for item in choice["hdus"])
     if not all(hdus.values()):
         raise ConfigError(
-            f"'{choice['hdus'][0]}' names no HDU.", remedy="Write --hdu KIND=NAME, such as aeff=AEFF."
+            f"'{choice['hdus'][0]}' names no HDU.",
+            remedy="Write --hdu KIND=NAME, such as aeff=AEFF.",
         )
     if path in DEMOS:
         return [dl3.irf_set(simulate.demo_array(DEMOS[path]))]
@@ -183,7 +187,9 @@ def _content(performance: Any, sensitivity: Any) -> dict[str, Any]:
 
     table = _joined(performance, sensitivity)
     meta = {
-        name: str(value) if isinstance(value, u.Quantity) else value
+        name: {"value": value.value, "unit": str(value.unit)}
+        if isinstance(value, u.Quantity)
+        else value
         for name, value in performance.meta.items()
     }
     units = {name: str(table[name].unit or "") for name in table.colnames if name != "criterion"}
@@ -225,9 +231,7 @@ def _write(tables: list[tuple], terms: list[dict[str, Any]], data: Path, image: 
         joined.append(table)
     whole = vstack(joined, metadata_conflicts="silent")
     whole.meta.clear()
-    whole.meta.update(
-        irfs=[dict(table.meta) for table in joined], terms=terms, versions=versions()
-    )
+    whole.meta.update(irfs=[dict(table.meta) for table in joined], terms=terms, versions=versions())
     axes = plotting.plot_irf_performance(
         [performance for performance, _ in tables],
         [sensitivity for _, sensitivity in tables if sensitivity is not None],

@@ -91,13 +91,14 @@ from gammapy.irf import (
     load_irf_dict_from_file,
 )
 
-from ctao_sat.dl3._irf_sets import IRFSet, irf_set, read_irfs
+from ctao_sat.dl3._irf_files import read_irfs
+from ctao_sat.dl3._irf_sets import irf_set
 from ctao_sat.dl3._open import data_files, open_dl3, read_observations
 from ctao_sat.dl3._performance import irf_performance
 from ctao_sat.dl3._select import observation_index, select_observations
 
 # fmt: off
-__all__ = ["IRFSet", "data_files", "irf_performance", "irf_set", "observation_index", "open_dl3"]
+__all__ = ["data_files", "irf_performance", "irf_set", "observation_index", "open_dl3"]
 __all__ += ["read_irfs", "read_observations", "select_observations"]
 __all__ += [  # gammapy.data
     "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",

@@ -170,7 +170,9 @@ def _integrate(x: NDArray, y: NDArray) -> NDArray:
     positive = (y[:-1] > 0) & (y[1:] > 0)
     slope = np.log(np.where(positive, y[1:] / y[:-1], 1.0)) / ratio + 1
     flat = np.abs(slope * ratio) < 1e-6
-    law = x[:-1] * y[:-1] * np.where(flat, ratio, np.expm1(slope * ratio) / np.where(flat, 1, slope))
+    law = (
+        x[:-1] * y[:-1] * np.where(flat, ratio, np.expm1(slope * ratio) / np.where(flat, 1, slope))
+    )
     return np.where(positive, law, 0.5 * (y[1:] + y[:-1]) * np.diff(x))
 
 

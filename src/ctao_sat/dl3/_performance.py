@@ -57,7 +57,7 @@ def irf_performance(
     ==========================  ====================================================================
     ``e_ref, e_min, e_max``     bins of energy
     ``effective_area``          :math:`A(E)`
-    ``r68, r95``                :math:`r` with :math:`2\pi \int_0^r P(r', E)\, r'\, dr' = 0.68, 0.95`
+    ``r68, r95``                :math:`r` with :math:`2\pi \int_0^r P(r', E)\, r' dr' = 0.68, 0.95`
     ``rad_max``                 the cut in direction, only of point-like responses
     ``energy_bias``             :math:`b = \langle\mu\rangle - 1`
     ``energy_resolution``       :math:`h` with :math:`\int_{1-h}^{1+h} D\, d\mu = 0.68`; CTAO's
@@ -68,10 +68,10 @@ def irf_performance(
                                 responses, within ``rad_max``
     ==========================  ====================================================================
 
-    The energy is the true one, but for ``rad_max`` and the background, where it is the reconstructed
-    one. What a table does not cover is NaN, and ``meta["notes"]`` says why. Bias and resolution are
-    those of the row of the table that holds ``e_ref``, not interpolated, as Gammapy's are: they show
-    the statistical noise of the simulations.
+    The energy is the true one, but the reconstructed one of ``rad_max`` and the background. What a
+    table does not cover is NaN, and ``meta["notes"]`` says why. Bias and resolution are those of
+    the row of the table that holds ``e_ref``, not interpolated, as Gammapy's are: they show the
+    statistical noise of the simulations.
 
     Parameters
     ----------
@@ -110,11 +110,12 @@ def irf_performance(
 
     Examples
     --------
+    >>> import astropy.units as u
     >>> from ctao_sat import dl3, simulate
     >>> table = dl3.irf_performance(simulate.demo_array("south"), offset="0.5 deg")
     >>> row = table[table["e_ref"] == 1 * u.TeV][0]
     >>> row["effective_area"].to("km2").round(2), row["r68"].round(3)
-    (<Quantity 0.74 km2>, <Quantity 0.056 deg>)
+    (<Quantity 0.69 km2>, <Quantity 0.056 deg>)
     """
     which = irf_set(irfs)
     if "aeff" not in which.irfs:
@@ -206,7 +207,9 @@ def _say_missing(names, irf: str, table_irf: IRF, found: np.ndarray, e_ref) -> l
         notes.append(f"{', '.join(names)}: {irf} covers {low.value:.3g}–{high.value:.3g} TeV.")
     alike: dict[str, list[str]] = {}
     for name, column in zip(names, found, strict=True):
-        energies = ", ".join(f"{value:.3g}" for value in e_ref[~np.isfinite(column) & ~outside].value)
+        energies = ", ".join(
+            f"{value:.3g}" for value in e_ref[~np.isfinite(column) & ~outside].value
+        )
         if energies:
             alike.setdefault(energies, []).append(name)
     for energies, some in alike.items():
@@ -258,9 +261,7 @@ def _angle(offset: u.Quantity | str) -> u.Quantity:
             return theta
     except (TypeError, ValueError):
         pass
-    raise ConfigError(
-        f"The offset '{offset}' is not one angle.", remedy="For example: '0.5 deg'."
-    )
+    raise ConfigError(f"The offset '{offset}' is not one angle.", remedy="For example: '0.5 deg'.")
 
 
 def _edges(aeff: IRF, edges: u.Quantity | None) -> u.Quantity:

@@ -13,7 +13,8 @@ from gammapy.irf import IRF, EDispKernelMap
 from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 from gammapy.modeling.models import PowerLawSpectralModel
 
-from ctao_sat.dl3 import IRFSet, irf_performance
+from ctao_sat.dl3 import irf_performance, irf_set
+from ctao_sat.dl3._irf_sets import IRFSet
 from ctao_sat.errors import ConfigError, MissingHDUError
 
 __all__ = ["sensitivity"]
@@ -52,8 +53,8 @@ def sensitivity(
 
     where the on region has the radius :math:`r` that holds :math:`\epsilon` of the events at the
     centre of the bin; for point-like responses, :math:`r` is ``RAD_MAX``, and :math:`\epsilon` is
-    in the effective area already. The off region counts :math:`b / \alpha`. The numbers are those of
-    `gammapy.estimators.SensitivityEstimator`.
+    in the effective area already. The off region counts :math:`b / \alpha`. The numbers are those
+    of `gammapy.estimators.SensitivityEstimator`.
 
     The containment is the same in all bins rather than the best for each: an optimum would follow
     the fluctuations of the tables, and CTAO's tables hold cuts on the events that were optimised
@@ -104,11 +105,12 @@ def sensitivity(
 
     Examples
     --------
+    >>> import astropy.units as u
     >>> from ctao_sat import dl5, simulate
     >>> table = dl5.sensitivity(simulate.demo_array("south"), "50 h")
     >>> row = table[table["e_ref"] == 1 * u.TeV][0]
     >>> print(f"{row['e2dnde']:.1e}, limited by {row['criterion']}")
-    1.6e-13 erg / (s cm2), limited by significance
+    1.5e-13 erg / (s cm2), limited by significance
     """
     settings = _checked(
         livetime=livetime,
@@ -119,10 +121,10 @@ def sensitivity(
         bkg_syst_fraction=bkg_syst_fraction,
         containment=containment,
     )
-    performance = irf_performance(irfs, offset, energy_edges, containment=(containment,))
-    tables = _tables(irfs)
-    _need(tables, performance.meta)
-    dataset = _dataset(tables, performance, settings)
+    which = irf_set(irfs)
+    _need(which)
+    performance = irf_performance(which, offset, energy_edges, containment=(containment,))
+    dataset = _dataset(which.irfs, performance, settings)
     estimator = SensitivityEstimator(
         PowerLawSpectralModel(index=index),
         n_sigma=n_sigma,
@@ -145,31 +147,24 @@ def _checked(livetime: u.Quantity | str, **numbers: float) -> dict[str, Any]:
         raise ConfigError(
             f"The livetime '{livetime}' is not a positive time.", remedy="For example: '50 h'."
         )
-    positive = ("alpha", "n_sigma", "containment")
     for name, value in numbers.items():
-        low = 0 < value if name in positive else 0 <= value
+        low = value > 0 if name in ("alpha", "n_sigma", "containment") else value >= 0
         high = value < 1 if name == "containment" else np.isfinite(value)
-        if name != "index" and not (low and high):
+        if not (high and (low or name == "index")):
             limit = "between 0 and 1" if name == "containment" else "a positive number"
             raise ConfigError(f"{name} is {value}.", remedy=f"Give {limit}.")
     return {"livetime": time, **numbers}
 
 
-def _tables(irfs: Mapping[str, IRF] | Observation | IRFSet) -> Mapping[str, IRF]:
-    if isinstance(irfs, Observation):
-        return {name: getattr(irfs, name) for name in irfs.available_irfs}
-    return irfs.irfs if isinstance(irfs, IRFSet) else irfs
-
-
-def _need(tables: Mapping[str, IRF], meta: Mapping[str, Any]) -> None:
-    absent = [name for name in _NEEDED if tables.get(name) is None]
-    if tables.get("psf") is None and tables.get("rad_max") is None:
+def _need(which: IRFSet) -> None:
+    absent = [name for name in _NEEDED if name not in which.irfs]
+    if "psf" not in which.irfs and "rad_max" not in which.irfs:
         absent.append("psf or rad_max")
     if absent:
         raise MissingHDUError(
-            f"The IRFs of {meta['label']} have no {', no '.join(absent)}.",
+            f"The IRFs of {which.label} have no {', no '.join(absent)}.",
             remedy="A sensitivity needs aeff, edisp, bkg, and psf or rad_max.",
-            where=meta["source"],
+            where=which.source,
         )
 
 

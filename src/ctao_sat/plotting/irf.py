@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -15,8 +16,15 @@ from ctao_sat.plotting import _style as style
 __all__ = ["plot_irf_performance"]
 
 # Column, label of its line, line style.
-_RADII = (("r68", "68 %", "-"), ("r95", "95 %", "--"), ("rad_max", "RAD_MAX", ":"))
-_WIDTHS = (("energy_resolution", "68 %", "-"), ("energy_resolution_rms", "rms", "--"))
+_RADII: tuple[tuple[str, str, Any], ...] = (
+    ("r68", "68 %", "-"),
+    ("r95", "95 %", "--"),
+    ("rad_max", "RAD_MAX", ":"),
+)
+_WIDTHS: tuple[tuple[str, str, Any], ...] = (
+    ("energy_resolution", "68 %", "-"),
+    ("energy_resolution_rms", "rms", "--"),
+)
 # Characters a line, and inches.
 _NOTE_WIDTH = 200
 _NOTE_LINE = 0.16
@@ -104,7 +112,14 @@ def _draw(ax, table: QTable, column: str, unit: str, index: int, line: str = "-"
         # Nothing on a logarithmic axis.
         values = np.where(values > 0, values, np.nan)
     main = line == "-" or column == "rad_max"
-    look = {"marker": style.MARKERS[index % len(style.MARKERS)], "markersize": 4.0} if main else {}
+    look: dict[str, Any] = {}
+    if main:
+        # Colours and markers come round after six; then they are open.
+        look = {
+            "marker": style.MARKERS[index % len(style.MARKERS)],
+            "markersize": 4.0,
+            "fillstyle": "full" if index < len(style.SERIES) else "none",
+        }
     ax.plot(energy, values, line, color=colour, linewidth=1.3, label=label or "_", **look)
 
 
@@ -116,7 +131,7 @@ def _finish(axes: np.ndarray, tables: Sequence[QTable], sensitivities: Sequence[
         "Energy resolution",
         "Mean energy bias",
         f"Background rate per bin [{style.unit_label('s-1 deg-2')}]",
-        rf"$E^2$ d$N$/d$E$ [{style.unit_label('erg cm-2 s-1')}]",
+        rf"Sensitivity $E^2$ d$N$/d$E$ [{style.unit_label('erg cm-2 s-1')}]",
     )
     for ax, name in zip(axes.flat, names, strict=True):
         ax.set_ylabel(name)
@@ -159,7 +174,7 @@ def _top(ax: Axes, most: float) -> float:
     return float(min(most, max(0.1, 1.1 * finite.max(initial=0.0))))
 
 
-def _explain(ax: Axes, tables: Sequence[QTable], lines: Sequence[tuple[str, str, str]]) -> None:
+def _explain(ax: Axes, tables: Sequence[QTable], lines: Sequence[tuple[str, str, Any]]) -> None:
     """Say what the kinds of lines are, whatever their colour."""
     shown = [
         (label, line)
@@ -188,5 +203,5 @@ def _write_below(figure: Figure, lines: Sequence[str]) -> None:
     if not lines:
         return
     share = _NOTE_LINE * (len(lines) + 1) / figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0.0, share, 1.0, 1.0 - share))
+    figure.set_layout_engine("constrained", rect=(0.0, share, 1.0, 1.0 - share))
     figure.text(0.005, 0.0, "\n".join(lines), ha="left", va="bottom", fontsize=8, color=style.GREY)

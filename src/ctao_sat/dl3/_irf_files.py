@@ -1,0 +1,284 @@
+"""Read the instrument response functions of files, chosen by what their headers say."""
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from astropy.utils.exceptions import AstropyUserWarning
+from gammapy.data import DataStore
+from gammapy.irf import IRF, IRF_REGISTRY
+
+from ctao_sat.config import expand_path
+from ctao_sat.dl3 import _check as check
+from ctao_sat.dl3._headers import HDUInfo, fits_files, read_headers
+from ctao_sat.dl3._irf_sets import KINDS, IRFSet, describe
+from ctao_sat.dl3._open import open_dl3
+from ctao_sat.errors import (
+    AmbiguousDataError,
+    ConfigError,
+    FileFormatError,
+    MissingHDUError,
+    SelectionError,
+    did_you_mean,
+)
+from ctao_sat.result import describe_inputs
+
+__all__ = ["read_irfs"]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """HDUs of one set: one of a kind, unless it is ambiguous."""
+
+    hdus: tuple[HDUInfo, ...]
+    events: fits.Header | None = None
+    obs_id: int | None = None
+
+
+def read_irfs(
+    path: str | os.PathLike,
+    *,
+    event_type: str | None = None,
+    obs_ids: Iterable[int] | None = None,
+    hdus: Mapping[str, str] | None = None,
+) -> list[IRFSet]:
+    """Read all sets of instrument response functions that a path holds.
+
+    They are found by what the headers say, not by the order of the file. A folder with index tables
+    has a set for each run, or fewer where runs share them; of any other folder, each file is a set.
+    Event types are kept apart.
+
+    Parameters
+    ----------
+    path : path-like
+        A file with responses, such as those of Prod5 or a run, or a folder.
+    event_type : str, optional
+        Which event type. Default: each is a set.
+    obs_ids : iterable of int, optional
+        Which runs. Default: all.
+    hdus : mapping of str to str, optional
+        Which HDU, by its name, where there are several of a kind: ``{"aeff": "EFFECTIVE AREA"}``.
+
+    Returns
+    -------
+    sets : list of IRFSet
+        In the order of runs or names of files. Each has ``irfs``, a dictionary of Gammapy's
+        objects, and what the headers say of them: ``label``, ``telescope``, ``site``, ``zenith``,
+        ``event_type``, ``source``, ``header``, ``inputs`` and ``notes``.
+
+    Raises
+    ------
+    MissingDataError
+        If the path is not there.
+    MissingHDUError
+        If there is no response, or none of the name asked for.
+    AmbiguousDataError
+        If there are several of a kind.
+    SelectionError
+        If there is no such event type or run.
+    FileFormatError
+        If a file is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ctao_sat import dl3, simulate
+    >>> area = simulate.demo_array("south")["aeff"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     area.write(f"{folder}/Demo_South_z20.fits")
+    ...     (found,) = dl3.read_irfs(folder)
+    >>> found.site, found.zenith, list(found.irfs)
+    ('south', <Quantity 20. deg>, ['aeff'])
+    """
+    folder = expand_path(path)
+    indexed = folder.is_dir() and (folder / DataStore.DEFAULT_HDU_TABLE).is_file()
+    groups = _indexed(folder) if indexed else _loose(folder)
+    if obs_ids is not None:
+        groups = _of_runs(groups, list(obs_ids), path)
+    if not groups:
+        raise MissingHDUError(
+            f"There are no instrument response functions in '{path}'.",
+            remedy="Give a file that holds them, or a folder with index tables that name them.",
+        )
+    groups = [part for group in groups for part in _by_event_type(group)]
+    if event_type is not None:
+        known = sorted({_event_type(group) for group in groups} - {""})
+        groups = [group for group in groups if _event_type(group) == event_type]
+        if not groups:
+            raise SelectionError(
+                f"There is no event type '{event_type}' in '{path}'.",
+                remedy=did_you_mean(event_type, known) or "Its headers name none.",
+            )
+    return [_read(group, hdus or {}) for group in groups]
+
+
+def _loose(path: Path) -> list[_Group]:
+    groups = []
+    for file in fits_files(path):
+        found = read_headers(file)
+        hdus = tuple(hdu for hdu in found if hdu.kind in KINDS)
+        events = next((hdu for hdu in found if hdu.kind == "events"), None)
+        if hdus:
+            obs_id = hdus[0].obs_id if events is None else events.obs_id
+            groups.append(_Group(hdus, events.header if events else None, obs_id))
+    return groups
+
+
+def _indexed(folder: Path) -> list[_Group]:
+    """Return the responses of each run, runs with the same ones as the first of them."""
+    table = open_dl3(folder).hdu_table
+    headers: dict[Path, list[HDUInfo]] = {}
+
+    def hdu(row: int) -> HDUInfo:
+        location = table.location_info(row)
+        file = Path(location.path(abs_path=True))
+        if file not in headers:
+            headers[file] = read_headers(file)
+        for one in headers[file]:
+            if one.name.upper() == str(location.hdu_name).strip().upper():
+                return one
+        raise MissingHDUError(
+            f"There is no HDU '{location.hdu_name}' in '{file.name}', though the index names it.",
+            remedy="Make the index tables again: ctao-sat data index.",
+            where=str(folder),
+        )
+
+    kinds = np.array([str(kind).strip().lower() for kind in table["HDU_TYPE"]])
+    groups: dict[frozenset, _Group] = {}
+    for obs_id in dict.fromkeys(int(number) for number in table["OBS_ID"]):
+        rows = np.flatnonzero(np.asarray(table["OBS_ID"]) == obs_id)
+        hdus = tuple(hdu(int(row)) for row in rows if kinds[row] in KINDS)
+        events = [int(row) for row in rows if kinds[row] == "events"]
+        key = frozenset((one.path, one.index) for one in hdus)
+        if hdus and key not in groups:
+            header = hdu(events[0]).header if events else None
+            groups[key] = _Group(hdus, header, obs_id)
+        elif hdus:
+            # Of several runs, thus of none in particular.
+            groups[key] = _Group(groups[key].hdus, groups[key].events)
+    return list(groups.values())
+
+
+def _of_runs(groups: list[_Group], obs_ids: list[int], path: Any) -> list[_Group]:
+    known = {group.obs_id for group in groups}
+    absent = [number for number in obs_ids if number not in known]
+    if absent:
+        raise SelectionError(
+            f"There are no responses of their own for run {absent[0]} in '{path}'.",
+            remedy=did_you_mean(str(absent[0]), [str(one) for one in known if one is not None]),
+        )
+    return [group for group in groups if group.obs_id in obs_ids]
+
+
+def _by_event_type(group: _Group) -> list[_Group]:
+    """Split a group that has areas of several event types; what names none is of all."""
+    types = list(dict.fromkeys(hdu.event_type for hdu in group.hdus if hdu.kind == "aeff"))
+    if len(types) < 2 or "" in types:
+        return [group]
+    return [
+        _Group(
+            tuple(hdu for hdu in group.hdus if hdu.event_type in (event_type, "")),
+            group.events,
+            group.obs_id,
+        )
+        for event_type in types
+    ]
+
+
+def _event_type(group: _Group) -> str:
+    return next((hdu.event_type for hdu in group.hdus if hdu.kind == "aeff"), "")
+
+
+def _read(group: _Group, names: Mapping[str, str]) -> IRFSet:
+    unknown = [kind for kind in names if kind not in KINDS]
+    if unknown:
+        raise ConfigError(
+            f"There is no kind of response '{unknown[0]}'.", remedy=did_you_mean(unknown[0], KINDS)
+        )
+    chosen = {
+        kind: _one([hdu for hdu in group.hdus if hdu.kind == kind], kind, names.get(kind))
+        for kind in KINDS
+        if any(hdu.kind == kind for hdu in group.hdus)
+    }
+    irfs = {kind: _load(hdu) for kind, hdu in chosen.items()}
+    files = sorted({hdu.path for hdu in chosen.values()})
+    if "aeff" not in chosen:
+        raise MissingHDUError(
+            f"There is no effective area in '{files[0].name}'.",
+            remedy=f"It has {', '.join(chosen)}; give the file or folder that has all of them.",
+            where=str(files[0]),
+        )
+    aeff = chosen["aeff"]
+    primary = dict(read_headers(aeff.path)[0].header)
+    header = dict(aeff.header) | primary | dict(group.events or {})
+    found = describe(
+        irfs, header, primary | {"FILE": aeff.path.name}, aeff.event_type, aeff.path.name
+    )
+    label = found.label if group.obs_id is None else f"{found.label}, run {group.obs_id}"
+    return replace(found, label=label, inputs=tuple(describe_inputs(files)))
+
+
+def _one(hdus: list[HDUInfo], kind: str, name: str | None) -> HDUInfo:
+    if name is not None:
+        fitting = [hdu for hdu in hdus if hdu.name.upper() == name.upper()]
+        if not fitting:
+            raise MissingHDUError(
+                f"There is no HDU '{name}' with {kind} in '{hdus[0].path.name}'.",
+                remedy=did_you_mean(name, [hdu.name for hdu in hdus]),
+                where=str(hdus[0].path),
+            )
+        hdus = fitting
+    if len(hdus) > 1:
+        candidates = ", ".join(f"'{hdu.name}'" for hdu in hdus)
+        raise AmbiguousDataError(
+            f"There are {len(hdus)} HDUs with {kind}: {candidates}.",
+            remedy=f"Say which: hdus={{'{kind}': '{hdus[0].name}'}}, or --hdu {kind}=NAME.",
+            where=str(hdus[0].path),
+        )
+    return hdus[0]
+
+
+def _load(hdu: HDUInfo) -> IRF:
+    try:
+        cls = IRF_REGISTRY.get_cls(hdu.hdu_class)
+        with warnings.catch_warnings():
+            # Units that FITS does not know are read below.
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
+            # The headers were read to the end before.
+            with fits.open(hdu.path, memmap=False) as hdus:
+                table = Table.read(hdus[hdu.index])
+        return cls.from_table(_regular(table))
+    except check.READ_ERRORS as error:
+        raise FileFormatError(
+            f"The {hdu.kind} in '{hdu.path.name}' cannot be read: {check.reason(error)}.",
+            remedy="It is damaged, or not of the GADF format; copy the file again.",
+            where=hdu.where,
+        ) from error
+
+
+def _regular(table: Table) -> Table:
+    """Give a table the units and shapes that Gammapy would set with a message each."""
+    for name in table.colnames:
+        column = table[name]
+        if isinstance(column.unit, u.UnrecognizedUnit):
+            column.unit = _unit(str(column.unit))
+        if column.ndim == 1 and name.endswith(("_LO", "_HI")):
+            # An axis of one bin, written as a number.
+            table.replace_column(name, column[:, None])
+    return table
+
+
+def _unit(text: str) -> u.UnitBase:
+    """Read a unit such as 1/s/MeV/sr, which FITS would write in another way."""
+    first, *others = (u.Unit(part.strip() or "1") for part in text.split("/"))
+    for other in others:
+        first = first / other
+    return first
