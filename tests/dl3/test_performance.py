@@ -325,7 +325,7 @@ def test_energy_edges_that_are_none(demo, edges):
         dl3.irf_performance(demo, energy_edges=edges)
 
 
-@pytest.mark.parametrize("containment", [(), (0.0,), (0.5, 1.0), (-1,)])
+@pytest.mark.parametrize("containment", [(), (0.0,), (0.5, 1.0), (-1,), "ab", 0.68])
 def test_containment_that_is_none(demo, containment):
     with pytest.raises(ConfigError, match="Containment"):
         dl3.irf_performance(demo, containment=containment)

@@ -3,8 +3,12 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from gammapy.datasets import SpectrumDatasetOnOff
+from gammapy.estimators import SensitivityEstimator
 from gammapy.irf import Background2D, EffectiveAreaTable2D, RadMax2D
 from gammapy.maps import MapAxis
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import brentq
 
@@ -128,9 +132,51 @@ def test_index_and_containment_are_used(demo, table):
     assert_allclose(softer["excess"], table["excess"])
     wider = dl5.sensitivity(demo, containment=0.8)
     assert (wider["on_radius"] > table["on_radius"]).all()
+    area = 1 - np.cos(wider["on_radius"]), 1 - np.cos(table["on_radius"])
+    assert_allclose(wider["background"] / table["background"], area[0] / area[1])
     gamma = (table["criterion"] == "gamma") & (wider["criterion"] == "gamma")
     assert_allclose(wider["e2dnde"][gamma] / table["e2dnde"][gamma], 0.68 / 0.8)
-    assert wider.meta["containment"] == 0.8
+    assert_allclose(wider["containment"], 0.8)
+
+
+def test_best_of_several_containments(demo):
+    fractions = (0.5, 0.68, 0.9)
+    best = dl5.sensitivity(demo, containment=fractions)
+    single = [dl5.sensitivity(demo, containment=one) for one in fractions]
+    fluxes = np.array([one["e2dnde"].value for one in single])
+    assert_allclose(best["e2dnde"].value, fluxes.min(axis=0))
+    which = fluxes.argmin(axis=0)
+    assert len(set(which)) > 1
+    for line, number, index in zip(best, which, range(len(best)), strict=True):
+        assert line["containment"] == fractions[number]
+        assert line["criterion"] == single[number]["criterion"][index]
+        assert line["on_radius"] == single[number]["on_radius"][index]
+
+
+def test_gammapys_estimator(demo, table):
+    """The same numbers, of the dataset that is made here."""
+    performance = dl3.irf_performance(demo)
+    options = {"livetime": 50 * u.h}
+    counts = np.array(table["background"])
+    dataset = _sensitivity._dataset(demo, performance, options, 0.68, counts)
+    on_off = SpectrumDatasetOnOff.from_spectrum_dataset(
+        dataset=dataset, acceptance=1, acceptance_off=5
+    )
+    found = SensitivityEstimator().run(on_off)
+    assert np.isfinite(found["e2dnde"]).all()
+    assert_allclose(table["e2dnde"].value, u.Quantity(found["e2dnde"]).value, rtol=1e-4)
+    assert_allclose(table["excess"], found["excess"], rtol=1e-4)
+    assert list(table["criterion"]) == list(found["criterion"])
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.floats(-6, 7), st.floats(0.01, 2), st.floats(1, 8))
+def test_significance_for_any_background(log_background, alpha, n_sigma):
+    background = np.array([10**log_background])
+    excess = _sensitivity._significant(background, alpha, n_sigma)
+    assert li_ma(background[0] + excess[0], background[0] / alpha, alpha) == pytest.approx(
+        n_sigma, rel=1e-3
+    )
 
 
 def test_point_like_responses_give_the_same(demo, table):
@@ -187,7 +233,8 @@ def test_missing_part(demo, name):
         ({"alpha": 0.0}, "alpha is 0"),
         ({"n_sigma": -1.0}, "n_sigma is -1"),
         ({"gamma_min": np.nan}, "gamma_min is nan"),
-        ({"containment": 1.0}, "containment is 1"),
+        ({"containment": 1.0}, "Containment"),
+        ({"containment": ()}, "Containment"),
         ({"index": np.inf}, "index is inf"),
     ],
 )

@@ -289,7 +289,10 @@ def _centers(edges: u.Quantity) -> u.Quantity:
 
 
 def _fractions(containment: Sequence[float]) -> list[float]:
-    fractions = [float(fraction) for fraction in containment]
+    try:
+        fractions = [float(fraction) for fraction in containment]
+    except (TypeError, ValueError):
+        fractions = []
     if not fractions or not all(0 < fraction < 1 for fraction in fractions):
         raise ConfigError(
             f"Containment {containment} is not usable.",

@@ -1,17 +1,19 @@
 r"""Differential sensitivity of instrument response functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 from gammapy.data import Observation
-from gammapy.datasets import SpectrumDataset, SpectrumDatasetOnOff
+from gammapy.datasets import SpectrumDataset
 from gammapy.estimators import SensitivityEstimator
 from gammapy.irf import IRF, EDispKernelMap
 from gammapy.maps import MapAxis, RegionGeom, RegionNDMap
 from gammapy.modeling.models import PowerLawSpectralModel
+from gammapy.stats import WStatCountsStatistic
+from numpy.typing import NDArray
 
 from ctao_sat.dl3 import irf_performance, irf_set
 from ctao_sat.dl3._irf_sets import IRFSet
@@ -21,6 +23,7 @@ __all__ = ["sensitivity"]
 
 # Fine enough that a finer axis changes no flux by more than 1e-3.
 _TRUE_PER_DECADE = 40
+_BISECTIONS = 60
 _COLUMNS = ("e_ref", "e_min", "e_max")
 _NEEDED = ("aeff", "edisp", "bkg")
 
@@ -36,7 +39,7 @@ def sensitivity(
     n_sigma: float = 5.0,
     gamma_min: float = 10.0,
     bkg_syst_fraction: float = 0.05,
-    containment: float = 0.68,
+    containment: float | Sequence[float] = 0.68,
 ) -> QTable:
     r"""Return the faintest flux of a point source that can be detected in each bin of energy.
 
@@ -54,11 +57,13 @@ def sensitivity(
     where the on region has the radius :math:`r` that holds :math:`\epsilon` of the events at the
     centre of the bin; for point-like responses, :math:`r` is ``RAD_MAX``, and :math:`\epsilon` is
     in the effective area already. The off region counts :math:`b / \alpha`. The numbers are those
-    of `gammapy.estimators.SensitivityEstimator`.
+    of `gammapy.estimators.SensitivityEstimator`, whose search for the significance fails for some
+    numbers of counts; here it is bracketed.
 
-    The containment is the same in all bins rather than the best for each: an optimum would follow
-    the fluctuations of the tables, and CTAO's tables hold cuts on the events that were optimised
-    already. Other values of ``containment`` show what is to be gained.
+    By default the containment is the same in all bins, so that sets of IRFs are compared by what
+    they are, and not by fluctuations of their tables that an optimum follows. Of several values
+    the best is taken in each bin, as for CTAO's public curves: where ten gamma rays are the limit,
+    that gains more than a quarter.
 
     Parameters
     ----------
@@ -82,17 +87,18 @@ def sensitivity(
         Least number of gamma rays in a bin.
     bkg_syst_fraction : float
         Least ratio of gamma rays to background; 0.05 is 1/20.
-    containment : float
-        Part :math:`\epsilon` of the events of the source within the on region.
+    containment : float or sequence of float
+        Part :math:`\epsilon` of the events of the source within the on region; of several, the best
+        in each bin.
 
     Returns
     -------
     table : `~astropy.table.QTable`
         A row a bin: ``e_ref``, ``e_min``, ``e_max``, ``e2dnde`` (:math:`E^2 \phi` at ``e_ref``),
-        ``excess``, ``background``, ``on_radius`` and ``criterion``, which says which condition is
-        the hardest: "significance", "gamma" or "bkg". NaN and an empty criterion where the
-        responses do not cover the bin. ``table.meta`` holds what `ctao_sat.dl3.irf_performance`
-        says of the responses, and the parameters.
+        ``excess``, ``background``, ``containment``, ``on_radius`` and ``criterion``, which says
+        which condition is the hardest: "significance", "gamma" or "bkg". NaN and an empty criterion
+        where the responses do not cover the bin. ``table.meta`` holds the parameters, and what
+        `ctao_sat.dl3.irf_performance` says of the responses.
 
     Raises
     ------
@@ -119,22 +125,25 @@ def sensitivity(
         n_sigma=n_sigma,
         gamma_min=gamma_min,
         bkg_syst_fraction=bkg_syst_fraction,
-        containment=containment,
     )
+    fractions = np.ravel(containment).tolist()
     which = irf_set(irfs)
     _need(which)
-    performance = irf_performance(which, offset, energy_edges, containment=(containment,))
-    dataset = _dataset(which.irfs, performance, settings)
-    estimator = SensitivityEstimator(
-        PowerLawSpectralModel(index=index),
-        n_sigma=n_sigma,
-        gamma_min=gamma_min,
-        bkg_syst_fraction=bkg_syst_fraction,
-    )
-    with np.errstate(all="ignore"):
-        # Bins without exposure are divided by zero on the way to NaN.
-        found = estimator.run(dataset)
-    return _result(found, dataset, performance, settings)
+    performance = irf_performance(which, offset, energy_edges, containment=fractions)
+    table = _best([_sensitivity(which, performance, settings, one) for one in fractions])
+    kept = ("label", "telescope", "site", "zenith", "event_type", "source", "inputs", "offset")
+    table.meta.update({name: performance.meta[name] for name in kept} | settings)
+    return table
+
+
+def _best(tables: Sequence[QTable]) -> QTable:
+    """Return the rows with the least flux."""
+    best = tables[0]
+    for table in tables[1:]:
+        better = table["e2dnde"] < best["e2dnde"]
+        for name in table.colnames:
+            best[name][better] = table[name][better]
+    return best
 
 
 def _checked(livetime: u.Quantity | str, **numbers: float) -> dict[str, Any]:
@@ -148,11 +157,9 @@ def _checked(livetime: u.Quantity | str, **numbers: float) -> dict[str, Any]:
             f"The livetime '{livetime}' is not a positive time.", remedy="For example: '50 h'."
         )
     for name, value in numbers.items():
-        low = value > 0 if name in ("alpha", "n_sigma", "containment") else value >= 0
-        high = value < 1 if name == "containment" else np.isfinite(value)
-        if not (high and (low or name == "index")):
-            limit = "between 0 and 1" if name == "containment" else "a positive number"
-            raise ConfigError(f"{name} is {value}.", remedy=f"Give {limit}.")
+        low = value > 0 if name in ("alpha", "n_sigma") else value >= 0
+        if not np.isfinite(value) or not (low or name == "index"):
+            raise ConfigError(f"{name} is {value}.", remedy="Give a positive number.")
     return {"livetime": time, **numbers}
 
 
@@ -168,9 +175,78 @@ def _need(which: IRFSet) -> None:
         )
 
 
+def _sensitivity(
+    which: IRFSet, performance: QTable, settings: Mapping[str, Any], containment: float
+) -> QTable:
+    """Return the table for one containment."""
+    radius = _on_radius(performance, containment)
+    solid_angle = 2 * np.pi * (1 - np.cos(radius)) * u.sr
+    rate = performance["background_rate"] * solid_angle
+    counts = (rate * settings["livetime"]).to_value("")
+    dataset = _dataset(which.irfs, performance, settings, containment, counts)
+    conditions = _conditions(np.nan_to_num(counts), settings)
+    excess = np.max(list(conditions.values()), axis=0)
+    estimator = SensitivityEstimator(PowerLawSpectralModel(index=settings["index"]))
+    with np.errstate(all="ignore"):
+        # Bins without exposure are divided by zero on the way to NaN.
+        flux = estimator.estimate_min_e2dnde(
+            RegionNDMap.from_geom(dataset.counts.geom, data=excess[:, None, None]), dataset
+        )
+    # Without its row of the energy dispersion, what is in a bin came from others alone.
+    good = np.isfinite(performance["energy_resolution"].value) & np.isfinite(counts)
+    good &= (dataset.npred_signal().data.ravel() > 0) & np.isfinite(flux)
+    table = QTable({name: performance[name] for name in _COLUMNS})
+    table["e2dnde"] = np.where(good, flux, np.nan)
+    table["excess"] = np.where(good, excess, np.nan)
+    table["background"] = np.where(good, counts, np.nan)
+    table["containment"] = np.full(len(table), containment)
+    table["on_radius"] = radius
+    for name in table.colnames:
+        table[name].info.format = ".4g"
+    hardest = np.array(list(conditions))[np.argmax(list(conditions.values()), axis=0)]
+    table["criterion"] = np.where(good, hardest, "")
+    return table
+
+
+def _on_radius(performance: QTable, containment: float) -> u.Quantity:
+    """Return the radius of the on region: the cut of point-like responses comes first."""
+    point_like = "rad_max" in performance.colnames
+    return performance["rad_max" if point_like else f"r{100 * containment:g}"]
+
+
+def _conditions(background: NDArray, settings: Mapping[str, Any]) -> dict[str, NDArray]:
+    """Return the excess that each condition asks for, shape (n,)."""
+    return {
+        "significance": _significant(background, settings["alpha"], settings["n_sigma"]),
+        "gamma": np.full(background.shape, settings["gamma_min"]),
+        "bkg": settings["bkg_syst_fraction"] * background,
+    }
+
+
+def _significant(background: NDArray, alpha: float, n_sigma: float) -> NDArray:
+    """Return the excess of a given significance, by bisection: it rises with the excess."""
+    off = background / alpha
+
+    def too_few(excess: NDArray) -> NDArray:
+        return WStatCountsStatistic(background + excess, off, alpha).sqrt_ts < n_sigma
+
+    low, high = np.zeros_like(background), np.ones_like(background)
+    while np.any(few := too_few(high)):
+        high = np.where(few, 2 * high, high)
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        few = too_few(middle)
+        low, high = np.where(few, middle, low), np.where(few, high, middle)
+    return high
+
+
 def _dataset(
-    tables: Mapping[str, IRF], performance: QTable, settings: Mapping[str, Any]
-) -> SpectrumDatasetOnOff:
+    tables: Mapping[str, IRF],
+    performance: QTable,
+    settings: Mapping[str, Any],
+    containment: float,
+    background: NDArray,
+) -> SpectrumDataset:
     """Return expected counts of background, and the response to a source."""
     offset, livetime = performance.meta["offset"], settings["livetime"]
     edges = u.Quantity([*performance["e_min"], performance["e_max"][-1]])
@@ -180,46 +256,17 @@ def _dataset(
         *limits, nbin=_TRUE_PER_DECADE, per_decade=True, name="energy_true"
     )
     area = tables["aeff"].evaluate(energy_true=true.center, offset=offset)
-    inside = 1.0 if tables["aeff"].is_pointlike else settings["containment"]
+    inside = 1.0 if tables["aeff"].is_pointlike else containment
+    exposure = (area * livetime * inside).to("m2 s")
     kernel = tables["edisp"].to_edisp_kernel(offset, energy_axis_true=true, energy_axis=energy)
     # A region that nothing but the energies is read of.
     geom = RegionGeom.create("icrs;circle(0, 0, 0.1)", axes=[energy])
     true_geom = geom.to_image().to_cube([true])
-    exposure = (area * livetime * inside).to("m2 s")
-    counts = _background_counts(performance, livetime)
-    dataset = SpectrumDataset(
-        counts=RegionNDMap.create("icrs;circle(0, 0, 0.1)", axes=[energy]),
-        background=RegionNDMap.from_geom(geom, data=np.nan_to_num(counts)[:, None, None]),
+    return SpectrumDataset(
+        counts=RegionNDMap.from_geom(geom),
+        background=RegionNDMap.from_geom(geom, data=np.nan_to_num(background)[:, None, None]),
         exposure=RegionNDMap.from_geom(
             true_geom, data=exposure.value[:, None, None], unit=exposure.unit
         ),
         edisp=EDispKernelMap.from_edisp_kernel(kernel, geom=geom.to_image()),
     )
-    return SpectrumDatasetOnOff.from_spectrum_dataset(
-        dataset=dataset, acceptance=1, acceptance_off=1 / settings["alpha"]
-    )
-
-
-def _background_counts(performance: QTable, livetime: u.Quantity) -> np.ndarray:
-    return (performance["background_rate_in_r68"] * livetime).to_value("")
-
-
-def _result(found, dataset, performance: QTable, settings: Mapping[str, Any]) -> QTable:
-    counts = _background_counts(performance, settings["livetime"])
-    expected = dataset.npred_signal().data.ravel()
-    flux = u.Quantity(found["e2dnde"])
-    # Without its row of the energy dispersion, what is in a bin came from others alone.
-    good = np.isfinite(performance["energy_resolution"].value) & np.isfinite(counts)
-    good &= (expected > 0) & np.isfinite(flux)
-    table = QTable({name: performance[name] for name in _COLUMNS})
-    table["e2dnde"] = np.where(good, flux, np.nan)
-    table["excess"] = np.where(good, found["excess"], np.nan)
-    table["background"] = np.where(good, counts, np.nan)
-    radius = "rad_max" if "rad_max" in performance.colnames else performance.colnames[4]
-    table["on_radius"] = performance[radius]
-    for name in table.colnames:
-        table[name].info.format = ".4g"
-    table["criterion"] = np.where(good, found["criterion"], "")
-    kept = ("label", "telescope", "site", "zenith", "event_type", "source", "inputs", "offset")
-    table.meta.update({name: performance.meta[name] for name in kept} | dict(settings))
-    return table
