@@ -17,6 +17,7 @@ EXIT_CODES = {
     "OutputError": 1,
     "ParallelError": 1,
     "ConfigError": 2,
+    "AmbiguousDataError": 3,
     "DataError": 3,
     "FileFormatError": 3,
     "MissingColumnError": 3,

@@ -87,10 +87,6 @@ class FileFormatError(DataError):
     """A file that is truncated, empty, or not of the format it should be."""
 
 
-class AmbiguousDataError(DataError):
-    """Data of which several could be meant; the message lists them."""
-
-
 class MissingHDUError(DataError):
     """A FITS file, or an observation, without an HDU that the analysis needs."""
 
@@ -101,6 +97,10 @@ class MissingColumnError(DataError):
 
 class MissingDataError(DataError):
     """A file, a folder or a data set that is not there."""
+
+
+class AmbiguousDataError(DataError):
+    """Several tables, event types or files that fit equally well, each of them named."""
 
 
 class SelectionError(DataError):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import click
 
 from ctao_sat import __version__
+from ctao_sat.cli.data import data
 from ctao_sat.cli.info import info
 from ctao_sat.cli.irf import irf
 from ctao_sat.cli.run import demo, init, run, validate
@@ -39,7 +40,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, init, validate, run, simulate, irf, info):
+for command in (demo, init, validate, run, simulate, data, irf, info):
     cli.add_command(command)
 
 

@@ -65,13 +65,24 @@ def _run(folder: Path) -> tuple[dict, Callable[[], None]]:
     return summary, show
 
 
-def _data(folder: Path) -> tuple[list[dict], Callable[[], None]]:
-    from ctao_sat.dl3 import observation_index, open_dl3
+def _data(path: Path) -> tuple[list[dict], Callable[[], None]]:
+    from astropy.table import vstack
 
-    table = observation_index(open_dl3(folder))
+    from ctao_sat.dl3 import observation_index, open_event_types
+
+    stores = open_event_types(path)
+    tables = []
+    for name, store in stores.items():
+        table = observation_index(store)
+        if any(stores):
+            table.add_column(name, name="event_type", index=1)
+        tables.append(table)
+    table = vstack(tables)
+    table.sort(table.colnames[:2] if any(stores) else "obs_id")
 
     def show() -> None:
         show_table(table)
-        click.echo(f"{len(table)} observations in {folder}")
+        types = f", of {len(stores)} event types," if len(stores) > 1 else ""
+        click.echo(f"{len(set(table['obs_id']))} observations{types} in {path}")
 
     return table_rows(table), show

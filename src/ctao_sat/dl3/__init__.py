@@ -15,8 +15,9 @@ What to use when:
 ===================================================  ==============================================
 you have or want                                     start with
 ===================================================  ==============================================
-a folder with index tables                           `open_dl3`, or ``DataStore.from_dir``
-loose event files                                    ``DataStore.from_events_files``
+a folder with or without index tables, or files      `open_dl3`
+several event types of the same observations         `open_event_types`
+the index tables of files                            `index_tables`; `write_index`
 observations, checked to be fit for an analysis      `read_observations`; ``Observations``
 a selection of observations, each cut counted        `select_observations`
 the files behind observations                        `data_files`
@@ -37,7 +38,8 @@ The classes are Gammapy's own objects, not copies or subclasses; the functions i
 that Gammapy does not have are the verbs of this level. Binned data follow in `ctao_sat.dl4`.
 
 Known in Gammapy 2.1: ``DataStore.from_events_files`` keeps only the first of two files that share
-an observation ID, for example two event types.
+an observation ID, for example two event types, and takes every PSF for ``psf_3gauss``. `open_dl3`
+does not.
 
 Examples
 --------
@@ -91,15 +93,18 @@ from gammapy.irf import (
     load_irf_dict_from_file,
 )
 
+from ctao_sat.dl3._index import index_tables, write_index
 from ctao_sat.dl3._irf_files import read_irfs
 from ctao_sat.dl3._irf_sets import irf_set
-from ctao_sat.dl3._open import data_files, open_dl3, read_observations
+from ctao_sat.dl3._open import open_dl3, open_event_types
 from ctao_sat.dl3._performance import irf_performance
+from ctao_sat.dl3._read import data_files, read_observations
 from ctao_sat.dl3._select import observation_index, select_observations
 
 # fmt: off
-__all__ = ["data_files", "irf_performance", "irf_set", "observation_index", "open_dl3"]
-__all__ += ["read_irfs", "read_observations", "select_observations"]
+__all__ = ["data_files", "index_tables", "irf_performance", "irf_set", "observation_index"]
+__all__ += ["open_dl3", "open_event_types", "read_irfs", "read_observations"]
+__all__ += ["select_observations", "write_index"]
 __all__ += [  # gammapy.data
     "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",
     "HDUIndexTable", "Observation", "ObservationFilter", "ObservationMetaData", "ObservationTable",

@@ -13,7 +13,7 @@ from ctao_sat.config import expand_path
 from ctao_sat.dl3 import _check as check
 from ctao_sat.errors import FileFormatError, MissingDataError
 
-__all__ = ["HDUInfo", "fits_files", "read_headers"]
+__all__ = ["HDUInfo", "fits_files", "header_text", "read_headers"]
 
 _SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
@@ -143,43 +143,47 @@ def read_headers(path: str | os.PathLike) -> list[HDUInfo]:
 def _info(path: Path, index: int, header: fits.Header, primary: fits.Header) -> HDUInfo:
     columns = _columns(header)
     kind = _kind(header) if columns else ""
+    hdu_class = _hdu_class(header, kind, columns)
+    if not hdu_class and not header_text(header, "HDUCLAS1"):
+        # A name alone, such as PSF, is also that of other tables.
+        kind = "" if kind != "index" else kind
     obs_id = _integer(header.get("OBS_ID"))
     return HDUInfo(
         path=path,
         index=index,
-        name=_text(header, "EXTNAME"),
+        name=header_text(header, "EXTNAME"),
         kind=kind,
-        hdu_class=_hdu_class(header, kind, columns),
+        hdu_class=hdu_class,
         header=header,
         columns=columns,
         obs_id=_integer(primary.get("OBS_ID")) if obs_id is None else obs_id,
-        event_type=_text(header, "EVTYPE") or _text(primary, "EVTYPE") or _text(header, "EV_CLASS"),
-        point_like=_text(header, "HDUCLAS3").upper() == "POINT-LIKE",
+        event_type=header_text(header, "EVTYPE") or header_text(primary, "EVTYPE") or header_text(header, "EV_CLASS"),
+        point_like=header_text(header, "HDUCLAS3").upper() == "POINT-LIKE",
     )
 
 
 def _columns(header: fits.Header) -> dict[str, str]:
     """Return name and unit of the columns; none if the HDU is no table."""
-    if _text(header, "XTENSION") != "BINTABLE":
+    if header_text(header, "XTENSION") != "BINTABLE":
         return {}
     numbers = range(1, (_integer(header.get("TFIELDS")) or 0) + 1)
-    names = {number: _text(header, f"TTYPE{number}") for number in numbers}
-    return {name: _text(header, f"TUNIT{number}") for number, name in names.items() if name}
+    names = {number: header_text(header, f"TTYPE{number}") for number in numbers}
+    return {name: header_text(header, f"TUNIT{number}") for number, name in names.items() if name}
 
 
 def _kind(header: fits.Header) -> str:
-    first = _text(header, "HDUCLAS1").upper()
+    first = header_text(header, "HDUCLAS1").upper()
     if first == "RESPONSE":
-        return _RESPONSES.get(_text(header, "HDUCLAS2").upper(), "")
+        return _RESPONSES.get(header_text(header, "HDUCLAS2").upper(), "")
     if first:
         return _KINDS.get(first, "")
-    return _EXTNAMES.get(_text(header, "EXTNAME").upper(), "")
+    return _EXTNAMES.get(header_text(header, "EXTNAME").upper(), "")
 
 
 def _hdu_class(header: fits.Header, kind: str, columns: Iterable[str]) -> str:
     if kind not in _CLASS_COLUMNS:
         return kind if kind != "index" else ""
-    fourth = _text(header, "HDUCLAS4").lower()
+    fourth = header_text(header, "HDUCLAS4").lower()
     if fourth:
         # CTA-1DC writes 2D, 3D and 3GAUSS.
         named = fourth if fourth.startswith(f"{kind}_") else f"{kind}_{fourth}"
@@ -189,7 +193,8 @@ def _hdu_class(header: fits.Header, kind: str, columns: Iterable[str]) -> str:
     return fitting[0] if len(fitting) == 1 else ""
 
 
-def _text(header: fits.Header, key: str) -> str:
+def header_text(header: fits.Header, key: str) -> str:
+    """Return a value of a header as text, empty if there is none."""
     value = header.get(key, "")
     return "" if isinstance(value, fits.card.Undefined) else str(value).strip()
 

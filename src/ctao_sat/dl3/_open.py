@@ -1,45 +1,62 @@
-"""Open DL3 folders and observations, with an error a user can act on for each fault."""
+"""Open DL3 data as data stores, event types kept apart."""
 
-import functools
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from gammapy.data import DataStore, Observation, Observations
+from astropy.table import Table
+from gammapy.data import DataStore, HDUIndexTable, ObservationTable
 
 from ctao_sat.config import expand_path
 from ctao_sat.dl3 import _check as check
+from ctao_sat.dl3._index import FROM_HEADERS, index_tables
 from ctao_sat.errors import (
-    DataError,
+    AmbiguousDataError,
+    ConfigError,
     FileFormatError,
     MissingDataError,
-    MissingHDUError,
     SelectionError,
     did_you_mean,
 )
-from ctao_sat.parallel import progress_bar
 
-__all__ = ["data_files", "open_dl3", "read_observations"]
+__all__ = ["open_dl3", "open_event_types"]
 
-IRF_SETS = {
-    "full-enclosure": ("aeff", "edisp", "psf", "bkg"),
-    "point-like": ("aeff", "edisp", "rad_max"),
-    "spectrum": ("aeff", "edisp"),
-}
+_Tables = tuple[HDUIndexTable, ObservationTable]
 
+_NAMES = (DataStore.DEFAULT_HDU_TABLE, DataStore.DEFAULT_OBS_TABLE)
 _HDU_COLUMNS = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
 _OBS_COLUMNS = ("OBS_ID", "RA_PNT", "DEC_PNT", "TSTART", "TSTOP")
+_HOW = ("auto", "tables", "headers")
+_AGAIN = "make them again with `ctao-sat data index --overwrite`"
 
 
-def open_dl3(path: str | os.PathLike) -> DataStore:
-    """Open a folder of DL3 files that has index tables.
+def open_dl3(
+    path: str | os.PathLike | Iterable[str | os.PathLike],
+    *,
+    event_types: str | Iterable[str] | None = None,
+    index: str = "auto",
+    progress: bool = False,
+) -> DataStore:
+    """Open DL3 data: a folder with or without index tables, or files.
+
+    Without index tables, what belongs together is read from the headers, see `index_tables`.
+    A data store of Gammapy knows an observation by its ID alone, thus it holds one event type of
+    each; `open_event_types` gives a store for each event type.
 
     Parameters
     ----------
-    path : path-like
-        The folder that holds ``hdu-index.fits.gz`` and ``obs-index.fits.gz``.
+    path : path-like, or an iterable of them
+        A folder, or files and folders that belong together, such as events and responses.
+    event_types : str or iterable of str, optional
+        Take these only (``EVTYPE``, else ``EV_CLASS``). Default: all; then no observation may
+        have several.
+    index : {"auto", "tables", "headers"}
+        What to go by: the index tables of the folder; the headers of the files; or the tables if
+        the folder has them.
+    progress : bool
+        Show a progress bar when it takes more than two seconds.
 
     Returns
     -------
@@ -49,191 +66,207 @@ def open_dl3(path: str | os.PathLike) -> DataStore:
     Raises
     ------
     MissingDataError
-        If the folder, or an index table in it, is not there.
+        If a file, a folder or an index table is not there.
     FileFormatError
-        If an index table cannot be read.
+        If an index table or a file is damaged.
+    MissingHDUError, MissingColumnError
+        If there is no event list, or a header or index table lacks what the index needs.
+    AmbiguousDataError
+        If an observation has several event types, or it cannot be told what belongs together.
+    SelectionError
+        If there is no observation, or no such event type.
+
+    Examples
+    --------
+    >>> from ctao_sat import dl3
+    >>> store = dl3.open_dl3("$GAMMAPY_DATA/hess-dl3-dr1")  # doctest: +SKIP
+    >>> store = dl3.open_dl3(["events.fits", "irfs.fits"])  # doctest: +SKIP
     """
-    folder = expand_path(path)
-    if not folder.is_dir():
-        raise MissingDataError(
-            f"There is no data folder '{folder}'.", remedy="Check `data.path` for a typing error."
-        )
-    for name in (DataStore.DEFAULT_HDU_TABLE, DataStore.DEFAULT_OBS_TABLE):
-        if not (folder / name).is_file():
-            raise MissingDataError(
-                f"The folder '{folder}' has no index table '{name}'.",
-                remedy="Point to the folder that holds the index tables, or write them with "
-                "gammapy.data.DataStore.from_events_files.",
-            )
-        check.check_table_file(folder / name)
-    try:
-        store = DataStore.from_dir(folder)
-    except check.READ_ERRORS as error:
-        raise FileFormatError(
-            f"The index tables in '{folder}' cannot be read: {check.reason(error)}.",
-            remedy="They are not of the GADF format; make them again with "
-            "gammapy.data.DataStore.from_events_files.",
-        ) from error
-    check.need_columns(store.hdu_table.colnames, _HDU_COLUMNS, "hdu-index table", folder)
-    check.need_columns(store.obs_table.colnames, _OBS_COLUMNS, "obs-index table", folder)
-    if 0 in (len(store.obs_table), len(store.hdu_table)):
-        raise SelectionError(
-            f"The index tables in '{folder}' list no observation.",
-            remedy="Make them again with gammapy.data.DataStore.from_events_files.",
-        )
-    return store
+    tables = _tables(path, index, progress)
+    return _store(tables, _wanted(tables, event_types))
 
 
-def read_observations(
-    data_store: DataStore,
-    obs_ids: Iterable[int],
+def open_event_types(
+    path: str | os.PathLike | Iterable[str | os.PathLike],
+    event_types: str | Iterable[str] | None = None,
     *,
-    required_irf: str = "spectrum",
+    index: str = "auto",
     progress: bool = False,
-) -> Observations:
-    """Read observations and make sure that an analysis can use them.
+) -> dict[str, DataStore]:
+    """Open DL3 data, with a data store for each event type.
 
     Parameters
     ----------
-    data_store : `~gammapy.data.DataStore`
-        Where they are.
-    obs_ids : iterable of int
-        Which ones.
-    required_irf : {"spectrum", "point-like", "full-enclosure"}
-        Which IRFs must be there: effective area and energy dispersion; with ``RAD_MAX``; with PSF
-        and background.
+    path : path-like, or an iterable of them
+        See `open_dl3`.
+    event_types : str or iterable of str, optional
+        Take these only, in this order. Default: all, sorted.
+    index : {"auto", "tables", "headers"}
+        See `open_dl3`.
     progress : bool
         Show a progress bar when it takes more than two seconds.
 
     Returns
     -------
-    observations : `~gammapy.data.Observations`
-        In the order of the IDs.
+    data_stores : dict of `~gammapy.data.DataStore`
+        By event type; the name is empty if the data do not state any.
 
     Raises
     ------
-    SelectionError
-        If an ID is unknown, or none is given.
-    MissingHDUError, MissingColumnError, FileFormatError, DataError
-        If an observation lacks a part, or a part is not usable; each names run and file.
+    DataError
+        As `open_dl3`, several event types of an observation aside.
+
+    Examples
+    --------
+    >>> from ctao_sat import dl3
+    >>> stores = dl3.open_event_types("sdc-data")  # doctest: +SKIP
+    >>> {name: len(store.obs_ids) for name, store in stores.items()}  # doctest: +SKIP
+    {'hires': 12, 'lores': 12}
     """
-    needed = IRF_SETS[required_irf]
-    known = set(data_store.obs_ids)
-    observations = Observations()
-    for obs_id in progress_bar(list(obs_ids), description="Reading", progress=progress):
-        if obs_id not in known:
-            raise SelectionError(
-                f"There is no observation {obs_id} in '{data_store.hdu_table.base_dir}'.",
-                remedy=did_you_mean(str(obs_id), [str(other) for other in data_store.obs_ids]),
-            )
-        observations.append(_read_one(data_store, obs_id, needed))
-    if len(observations) == 0:
-        raise SelectionError("No observation is selected.", remedy="Widen the selection.")
-    return observations
+    tables = _tables(path, index, progress)
+    return {name: _store(tables, [name]) for name in _wanted(tables, event_types)}
 
 
-def data_files(data_store: DataStore, obs_ids: Iterable[int]) -> list[Path]:
-    """Return the files that hold given observations, index tables included.
-
-    Parameters
-    ----------
-    data_store : `~gammapy.data.DataStore`
-        The data store.
-    obs_ids : iterable of int
-        The observations.
-
-    Returns
-    -------
-    files : list of Path
-        Sorted, without repetition.
-    """
-    table = data_store.hdu_table
-    rows = np.flatnonzero(np.isin(table["OBS_ID"], list(obs_ids)))
-    files = {Path(table.location_info(int(row)).path()).resolve() for row in rows}
-    files.update(
-        (table.base_dir / name).resolve()
-        for name in (DataStore.DEFAULT_HDU_TABLE, DataStore.DEFAULT_OBS_TABLE)
-        if (table.base_dir / name).is_file()
-    )
-    return sorted(files)
-
-
-def _read_one(data_store: DataStore, obs_id: int, needed: tuple[str, ...]) -> Observation:
-    locations = _locate(data_store, obs_id, ("events", "gti", *needed))
-    events = locations["events"]
-    check.check_events_hdu(obs_id, Path(events.path()), events.hdu_name)
-    observation = data_store.obs(obs_id, required_irf=list(needed))
-    for name, location in locations.items():
-        path = Path(location.path())
-        content = _read(obs_id, name, location, functools.partial(getattr, observation, name))
-        check.check_content(obs_id, name, content, f"{path.name}[{location.hdu_name}]")
-    return observation
-
-
-def _locate(data_store: DataStore, obs_id: int, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return where the parts of an observation are, all of which are there."""
-    table = data_store.hdu_table
-    locations = {
-        name: table.hdu_location(obs_id, hdu_type=name, warn_missing=False) for name in names
-    }
-    absent = [name for name, location in locations.items() if location is None]
-    if absent:
-        remedy = f"Complete the data, or {check.exclude_remedy(obs_id)}."
-        if absent == ["rad_max"]:
-            remedy += " For responses that are not point-like, take `on_region.method: circle`."
-        raise MissingHDUError(
-            f"Observation {obs_id} has no {' and no '.join(absent)}.",
-            remedy=remedy,
-            where=str(table.base_dir),
+def _tables(
+    path: str | os.PathLike | Iterable[str | os.PathLike], index: str, progress: bool
+) -> _Tables:
+    if index not in _HOW:
+        raise ConfigError(f"Unknown index '{index}'.", remedy=did_you_mean(index, _HOW))
+    named = [path] if isinstance(path, str | os.PathLike) else list(path)
+    folder = expand_path(named[0]) if len(named) == 1 else None
+    if folder is not None and not folder.exists():
+        raise MissingDataError(
+            f"There is no data folder '{folder}'.", remedy="Check `data.path` for a typing error."
         )
-    there: dict[Path, list[str]] = {}
-    for name, location in locations.items():
-        path = Path(location.path())
-        if path not in there:
-            try:
-                there[path] = check.hdu_names(path)
-            except check.READ_ERRORS as error:
-                raise _unreadable(obs_id, name, location, error) from error
-        # FITS names its HDUs without regard to case.
-        if location.hdu_name.upper() not in there[path]:
-            raise MissingHDUError(
-                f"The file of observation {obs_id} has no HDU '{location.hdu_name}' ({name}).",
-                remedy=f"Complete the file, or {check.exclude_remedy(obs_id)}.",
-                where=path.name,
+    if index == "tables" and (folder is None or not folder.is_dir()):
+        raise ConfigError(
+            "Index tables are those of one folder.", remedy="Give its path, or go by the headers."
+        )
+    has_tables = folder is not None and any((folder / name).is_file() for name in _NAMES)
+    if folder is not None and (index == "tables" or (index == "auto" and has_tables)):
+        return _read_tables(folder)
+    return index_tables(named, progress=progress)
+
+
+def _read_tables(folder: Path) -> _Tables:
+    """Read the index tables of a folder, and make sure they can be used."""
+    for name in _NAMES:
+        if not (folder / name).is_file():
+            raise MissingDataError(
+                f"The folder '{folder}' has no index table '{name}'.",
+                remedy="Point to the folder that holds the index tables, or write them with "
+                "`ctao-sat data index`.",
             )
-    return locations
-
-
-def _read(obs_id: int, name: str, location: Any, read: Callable[[], Any]) -> Any:
-    """Read a part of an observation, or say what is wrong with it."""
+        check.check_table_file(folder / name)
     try:
-        content = read()
-        # Gammapy logs what it does not find, and gives None.
-        return location.load() if content is None else content
+        hdu_table = HDUIndexTable.read(folder / _NAMES[0], format="fits")
+        obs_table = ObservationTable.read(folder / _NAMES[1], format="fits")
     except check.READ_ERRORS as error:
-        raise _unreadable(obs_id, name, location, _cause(location, error)) from error
-
-
-def _unreadable(obs_id: int, name: str, location: Any, error: Exception) -> DataError:
-    path = Path(location.path())
-    if not path.is_file():
-        return MissingDataError(
-            f"The file with the {name} of observation {obs_id} is not there.",
-            remedy=f"Restore it, or {check.exclude_remedy(obs_id)}.",
-            where=str(path),
+        raise FileFormatError(
+            f"The index tables in '{folder}' cannot be read: {check.reason(error)}.",
+            remedy=f"They are not of the GADF format; {_AGAIN}.",
+        ) from error
+    check.need_columns(hdu_table.colnames, _HDU_COLUMNS, "hdu-index table", folder)
+    check.need_columns(obs_table.colnames, _OBS_COLUMNS, "obs-index table", folder)
+    if 0 in (len(obs_table), len(hdu_table)):
+        raise SelectionError(
+            f"The index tables in '{folder}' list no observation.", remedy=f"{_AGAIN.capitalize()}."
         )
-    return FileFormatError(
-        f"The {name} of observation {obs_id} cannot be read: {check.reason(error)}.",
-        remedy="The file is truncated or not of the GADF format; copy it again, or "
-        f"{check.exclude_remedy(obs_id)}.",
-        where=f"{path.name}[{location.hdu_name}]",
+    hdu_table.meta["BASE_DIR"] = str(folder)
+    _check_unique(hdu_table, obs_table)
+    return hdu_table, obs_table
+
+
+def _check_unique(hdu_table: HDUIndexTable, obs_table: ObservationTable) -> None:
+    """Raise an error where Gammapy would take the first of several rows."""
+    places = defaultdict(set)
+    keys = zip(
+        hdu_table["OBS_ID"],
+        _event_types(hdu_table),
+        *(_texts(hdu_table, name) for name in ("HDU_TYPE", "HDU_CLASS")),
+        strict=True,
     )
+    for row, key in enumerate(keys):
+        location = hdu_table.location_info(row)
+        places[key].add(f"{location.path(abs_path=False)}[{location.hdu_name}]")
+    for (obs_id, event_type, kind, _), found in places.items():
+        if len(found) > 1:
+            raise AmbiguousDataError(
+                f"The hdu-index table lists {len(found)} tables '{kind}' for observation {obs_id}"
+                f"{f', event type {event_type!r}' if event_type else ''}: "
+                f"{', '.join(sorted(found))}.",
+                remedy="If they are of several event types, go by the headers "
+                "(index='headers'; `data.index: headers`), or "
+                f"{_AGAIN}, which adds the column EVTYPE.",
+                where=str(hdu_table.base_dir),
+            )
+    pairs = Counter(zip(obs_table["OBS_ID"], _event_types(obs_table), strict=True))
+    twice = [obs_id for (obs_id, _), count in pairs.items() if count > 1]
+    if twice:
+        raise AmbiguousDataError(
+            f"The obs-index table lists observation {twice[0]} more than once.",
+            remedy=f"Correct the index tables, or {_AGAIN}.",
+            where=str(hdu_table.base_dir),
+        )
 
 
-def _cause(location: Any, error: Exception) -> Exception:
-    """Return the error of the reader itself, where Gammapy went on and stumbled later."""
-    try:
-        location.load()
-    except check.READ_ERRORS as first:
-        return first
-    return error
+def _texts(table: Table, name: str) -> list[str]:
+    return [str(text).strip() for text in table[name]]
+
+
+def _event_types(table: Table) -> list[str]:
+    return _texts(table, "EVTYPE") if "EVTYPE" in table.colnames else [""] * len(table)
+
+
+def _stated(tables: _Tables) -> list[str]:
+    """Return the event types of the event lists, sorted."""
+    kinds = _texts(tables[0], "HDU_TYPE")
+    types = _event_types(tables[0])
+    return sorted({name for name, kind in zip(types, kinds, strict=True) if kind == "events"} or {""})
+
+
+def _wanted(tables: _Tables, event_types: str | Iterable[str] | None) -> list[str]:
+    stated = _stated(tables)
+    if event_types is None:
+        return stated
+    wanted = [event_types] if isinstance(event_types, str) else list(dict.fromkeys(event_types))
+    if not wanted:
+        raise SelectionError("The list of event types is empty.", remedy="Name at least one.")
+    for name in wanted:
+        if name in stated:
+            continue
+        remedy = did_you_mean(name, [other for other in stated if other])
+        if stated == [""] and FROM_HEADERS not in tables[0].meta:
+            remedy = "The index tables do not state event types: go by the headers "
+            remedy += "(index='headers'; `data.index: headers`)."
+        elif stated == [""]:
+            remedy = "The headers state no event type: leave the selection out."
+        raise SelectionError(f"There is no event type '{name}'.", remedy=remedy)
+    return wanted
+
+
+def _store(tables: _Tables, types: list[str]) -> DataStore:
+    """Return a store of some event types, no two of them of the same observation."""
+    hdu_table, obs_table = tables
+    kinds, names = _texts(hdu_table, "HDU_TYPE"), _event_types(hdu_table)
+    found: dict[int, list[str]] = defaultdict(list)
+    for obs_id, kind, name in zip(hdu_table["OBS_ID"], kinds, names, strict=True):
+        if kind == "events" and name in types:
+            found[int(obs_id)].append(name)
+    several = {obs_id: sorted(of) for obs_id, of in found.items() if len(of) > 1}
+    if several:
+        obs_id, of = next(iter(several.items()))
+        raise AmbiguousDataError(
+            f"{len(several)} observations have several event types, {obs_id} for example: "
+            f"{', '.join(repr(name) for name in of)}.",
+            remedy=f"Choose one, such as event_types={of[0]!r} (`data.event_types: [{of[0]}]`), or "
+            "open each with open_event_types (`data.event_types: all`).",
+            where=str(hdu_table.base_dir),
+        )
+    if types == _stated(tables):
+        return DataStore(hdu_table, obs_table)
+    # A row without an event type is shared by all.
+    rows = np.isin(names, [*types, ""])
+    of_types = np.isin(hdu_table["OBS_ID"], list(found))
+    runs = np.isin(_event_types(obs_table), [*types, ""]) & np.isin(obs_table["OBS_ID"], list(found))
+    return DataStore(hdu_table[rows & of_types], obs_table[runs])
