@@ -89,12 +89,12 @@ def test_same_labels_are_told_apart(call, tmp_path):
 
 def test_ambiguous_areas(call, tmp_path):
     area = demo_array("north")["aeff"].to_table_hdu()
-    areas = [fits.BinTableHDU(area.data, area.header, name=name) for name in ("GAMMAS", "PROTONS")]
+    areas = [fits.BinTableHDU(area.data, area.header, name=name) for name in ("LOOSE", "TIGHT")]
     fits.HDUList([fits.PrimaryHDU(), *areas]).writeto(tmp_path / "two.fits")
     code, out, err = call("two.fits")
     assert (code, out) == (3, "")
-    assert "'GAMMAS', 'PROTONS'" in err
-    assert call("two.fits", "--hdu", "aeff=GAMMAS")[0] == 0
+    assert "'LOOSE', 'TIGHT'" in err
+    assert call("two.fits", "--hdu", "aeff=LOOSE")[0] == 0
 
 
 @pytest.mark.parametrize(

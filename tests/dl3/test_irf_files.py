@@ -59,31 +59,39 @@ def test_a_file(hdus, demo, tmp_path):
 
 
 def test_several_areas_side_by_side(hdus, tmp_path):
-    others = [named(hdus[1], f"EFFECTIVE_AREA_{name}") for name in ("GAMMAS", "PROTONS")]
-    path = write(tmp_path / "pyirf.fits", [hdus[0], *others, *hdus[2:]])
+    others = [named(hdus[1], f"EFFECTIVE_AREA_{name}") for name in ("LOOSE", "TIGHT")]
+    path = write(tmp_path / "several.fits", [hdus[0], *others, *hdus[2:]])
     with pytest.raises(AmbiguousDataError) as caught:
         dl3.read_irfs(path)
-    assert "2 HDUs with aeff: 'EFFECTIVE_AREA_GAMMAS', 'EFFECTIVE_AREA_PROTONS'" in str(
-        caught.value
-    )
+    assert "2 HDUs with aeff: 'EFFECTIVE_AREA_LOOSE', 'EFFECTIVE_AREA_TIGHT'" in str(caught.value)
     assert "--hdu aeff=NAME" in caught.value.remedy
     assert caught.value.exit_code == 3
-    (found,) = dl3.read_irfs(path, hdus={"aeff": "effective_area_protons"})
-    assert found.irfs["aeff"].meta["EXTNAME"] == "EFFECTIVE_AREA_PROTONS"
-    with pytest.raises(MissingHDUError, match="EFFECTIVE_AREA_GAMMA"):
-        dl3.read_irfs(path, hdus={"aeff": "EFFECTIVE_AREA_GAMMA"})
+    (found,) = dl3.read_irfs(path, hdus={"aeff": "effective_area_tight"})
+    assert found.irfs["aeff"].meta["EXTNAME"] == "EFFECTIVE_AREA_TIGHT"
+    with pytest.raises(MissingHDUError, match="EFFECTIVE_AREA_TIGH"):
+        dl3.read_irfs(path, hdus={"aeff": "EFFECTIVE_AREA_TIGH"})
     with pytest.raises(ConfigError, match="no kind of response 'area'"):
         dl3.read_irfs(path, hdus={"area": "X"})
 
 
+def test_areas_of_other_particles_are_left_out(hdus, tmp_path):
+    names = ("PROTONS", "GAMMAS", "ELECTRONS")
+    others = [named(hdus[1], f"EFFECTIVE_AREA_{name}") for name in names]
+    path = write(tmp_path / "pyirf.fits", [hdus[0], *others, *hdus[2:]])
+    (found,) = dl3.read_irfs(path)
+    assert found.irfs["aeff"].meta["EXTNAME"] == "EFFECTIVE_AREA_GAMMAS"
+    with pytest.raises(MissingHDUError, match="No HDU with aeff is of gamma rays"):
+        dl3.read_irfs(write(tmp_path / "protons.fits", others[:1]))
+
+
 def test_event_types_are_kept_apart(hdus, tmp_path):
-    areas = [named(hdus[1], f"AEFF {kind}", EVTYPE=kind) for kind in ("MUON", "GOOD")]
+    areas = [named(hdus[1], f"AEFF {kind}", EVTYPE=kind) for kind in ("FAIR", "GOOD")]
     path = write(tmp_path / "types.fits", [hdus[0], *areas, *hdus[2:]])
     found = dl3.read_irfs(path)
-    assert [one.event_type for one in found] == ["MUON", "GOOD"]
-    assert [one.irfs["aeff"].meta["EXTNAME"] for one in found] == ["AEFF MUON", "AEFF GOOD"]
+    assert [one.event_type for one in found] == ["FAIR", "GOOD"]
+    assert [one.irfs["aeff"].meta["EXTNAME"] for one in found] == ["AEFF FAIR", "AEFF GOOD"]
     assert all("psf" in one.irfs for one in found)
-    assert found[0].label == "CTAO-SAT-DEMO north, MUON"
+    assert found[0].label == "CTAO-SAT-DEMO north, FAIR"
     (good,) = dl3.read_irfs(path, event_type="GOOD")
     assert good.event_type == "GOOD"
     with pytest.raises(SelectionError, match=r"no event type 'GOD'.*Did you mean 'GOOD'"):
@@ -106,8 +114,9 @@ def test_a_folder_with_index_tables(small_dl3):
     assert [one.label for one in found] == [f"CTAO-SAT-DEMO north, run {k}" for k in (1, 2)]
     (second,) = dl3.read_irfs(small_dl3, obs_ids=[2])
     assert second.label.endswith("run 2")
-    with pytest.raises(SelectionError, match="run 3"):
-        dl3.read_irfs(small_dl3, obs_ids=[3])
+    for path in (small_dl3, small_dl3 / "obs_000001.fits"):
+        with pytest.raises(SelectionError, match="responses of run 3 in"):
+            dl3.read_irfs(path, obs_ids=[3])
 
 
 def test_a_folder_without_index_tables(small_dl3, hdus, tmp_path):

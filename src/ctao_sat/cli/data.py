@@ -40,9 +40,7 @@ def index(paths, out, as_json, overwrite, quiet):
     """Write the index tables of folders or files, built from their headers."""
     from ctao_sat import dl3
 
-    hdus, runs = dl3.write_index(
-        paths, out, overwrite=overwrite, progress=progress_wanted(quiet)
-    )
+    hdus, runs = dl3.write_index(paths, out, overwrite=overwrite, progress=progress_wanted(quiet))
     if as_json:
         show_json(table_rows(hdus))
     elif not quiet:

@@ -5,21 +5,21 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
-from gammapy.data import DataStore
+from gammapy.data import DataStore, HDUIndexTable
 from gammapy.irf import IRF, IRF_REGISTRY
 
 from ctao_sat.config import expand_path
 from ctao_sat.dl3 import _check as check
 from ctao_sat.dl3._headers import HDUInfo, fits_files, read_headers
 from ctao_sat.dl3._irf_sets import KINDS, IRFSet, describe
-from ctao_sat.dl3._open import open_dl3
+from ctao_sat.dl3._match import of_gammas
+from ctao_sat.dl3._open import open_event_types
 from ctao_sat.errors import (
     AmbiguousDataError,
     ConfigError,
@@ -40,6 +40,7 @@ class _Group:
     hdus: tuple[HDUInfo, ...]
     events: fits.Header | None = None
     obs_id: int | None = None
+    event_type: str = ""
 
 
 def read_irfs(
@@ -51,7 +52,8 @@ def read_irfs(
 ) -> list[IRFSet]:
     """Read all sets of instrument response functions that a path holds.
 
-    They are found by what the headers say, not by the order of the file. A folder with index tables
+    They are found by what the headers say, not by the order of the file; of areas of several
+    particles, those of gamma rays are taken. A folder with index tables
     has a set for each run, or fewer where runs share them; of any other folder, each file is a set.
     Event types are kept apart.
 
@@ -99,9 +101,8 @@ def read_irfs(
     """
     folder = expand_path(path)
     indexed = folder.is_dir() and (folder / DataStore.DEFAULT_HDU_TABLE).is_file()
-    groups = _indexed(folder) if indexed else _loose(folder)
-    if obs_ids is not None:
-        groups = _of_runs(groups, list(obs_ids), path)
+    wanted = None if obs_ids is None else set(obs_ids)
+    groups = _indexed(folder, wanted) if indexed else _loose(folder, wanted)
     if not groups:
         raise MissingHDUError(
             f"There are no instrument response functions in '{path}'.",
@@ -109,8 +110,8 @@ def read_irfs(
         )
     groups = [part for group in groups for part in _by_event_type(group)]
     if event_type is not None:
-        known = sorted({_event_type(group) for group in groups} - {""})
-        groups = [group for group in groups if _event_type(group) == event_type]
+        known = sorted({group.event_type for group in groups} - {""})
+        groups = [group for group in groups if group.event_type == event_type]
         if not groups:
             raise SelectionError(
                 f"There is no event type '{event_type}' in '{path}'.",
@@ -119,7 +120,7 @@ def read_irfs(
     return [_read(group, hdus or {}) for group in groups]
 
 
-def _loose(path: Path) -> list[_Group]:
+def _loose(path: Path, wanted: set[int] | None) -> list[_Group]:
     groups = []
     for file in fits_files(path):
         found = read_headers(file)
@@ -128,72 +129,82 @@ def _loose(path: Path) -> list[_Group]:
         if hdus:
             obs_id = hdus[0].obs_id if events is None else events.obs_id
             groups.append(_Group(hdus, events.header if events else None, obs_id))
-    return groups
+    if wanted is None:
+        return groups
+    _need_runs(wanted, {group.obs_id for group in groups}, path)
+    return [group for group in groups if group.obs_id in wanted]
 
 
-def _indexed(folder: Path) -> list[_Group]:
+def _indexed(folder: Path, wanted: set[int] | None) -> list[_Group]:
     """Return the responses of each run, runs with the same ones as the first of them."""
-    table = open_dl3(folder).hdu_table
     headers: dict[Path, list[HDUInfo]] = {}
-
-    def hdu(row: int) -> HDUInfo:
-        location = table.location_info(row)
-        file = Path(location.path(abs_path=True))
-        if file not in headers:
-            headers[file] = read_headers(file)
-        for one in headers[file]:
-            if one.name.upper() == str(location.hdu_name).strip().upper():
-                return one
-        raise MissingHDUError(
-            f"There is no HDU '{location.hdu_name}' in '{file.name}', though the index names it.",
-            remedy="Make the index tables again: ctao-sat data index.",
-            where=str(folder),
+    groups: dict[tuple, _Group] = {}
+    stores = open_event_types(folder, index="tables")
+    if wanted is not None:
+        _need_runs(
+            wanted, {number for store in stores.values() for number in store.obs_ids}, folder
         )
-
-    kinds = np.array([str(kind).strip().lower() for kind in table["HDU_TYPE"]])
-    groups: dict[frozenset, _Group] = {}
-    for obs_id in dict.fromkeys(int(number) for number in table["OBS_ID"]):
-        rows = np.flatnonzero(np.asarray(table["OBS_ID"]) == obs_id)
-        hdus = tuple(hdu(int(row)) for row in rows if kinds[row] in KINDS)
-        events = [int(row) for row in rows if kinds[row] == "events"]
-        key = frozenset((one.path, one.index) for one in hdus)
-        if hdus and key not in groups:
-            header = hdu(events[0]).header if events else None
-            groups[key] = _Group(hdus, header, obs_id)
-        elif hdus:
-            # Of several runs, thus of none in particular.
-            groups[key] = _Group(groups[key].hdus, groups[key].events)
+    for event_type, store in stores.items():
+        table = store.hdu_table
+        kinds = np.array([str(kind).strip().lower() for kind in table["HDU_TYPE"]])
+        runs = np.asarray(table["OBS_ID"])
+        for obs_id in dict.fromkeys(runs.tolist()):
+            if wanted is not None and obs_id not in wanted:
+                continue
+            rows = np.flatnonzero(runs == obs_id).tolist()
+            hdus = tuple(_at(table, row, headers) for row in rows if kinds[row] in KINDS)
+            events = [_at(table, row, headers) for row in rows if kinds[row] == "events"]
+            key = (event_type, frozenset((one.path, one.index) for one in hdus))
+            if hdus and key not in groups:
+                header = events[0].header if events else None
+                groups[key] = _Group(hdus, header, int(obs_id), event_type)
+            elif hdus:
+                # Of several runs, thus of none in particular.
+                groups[key] = replace(groups[key], obs_id=None)
     return list(groups.values())
 
 
-def _of_runs(groups: list[_Group], obs_ids: list[int], path: Any) -> list[_Group]:
-    known = {group.obs_id for group in groups}
-    absent = [number for number in obs_ids if number not in known]
+def _at(table: HDUIndexTable, row: int, headers: dict[Path, list[HDUInfo]]) -> HDUInfo:
+    """Return the HDU that a row of an index table names."""
+    location = table.location_info(int(row))
+    file = Path(location.path(abs_path=True))
+    if file not in headers:
+        headers[file] = read_headers(file)
+    for one in headers[file]:
+        if one.name.upper() == str(location.hdu_name).strip().upper():
+            return one
+    raise MissingHDUError(
+        f"There is no HDU '{location.hdu_name}' in '{file.name}', though the index names it.",
+        remedy="Make the index tables again: ctao-sat data index --overwrite.",
+        where=str(file.parent),
+    )
+
+
+def _need_runs(wanted: set[int], known: set, path: Path) -> None:
+    absent = sorted(wanted - known)
     if absent:
+        names = [str(one) for one in sorted(known - {None})]
         raise SelectionError(
-            f"There are no responses of their own for run {absent[0]} in '{path}'.",
-            remedy=did_you_mean(str(absent[0]), [str(one) for one in known if one is not None]),
+            f"There are no responses of run {absent[0]} in '{path}'.",
+            remedy=did_you_mean(str(absent[0]), names) or "Its files do not say of which run.",
         )
-    return [group for group in groups if group.obs_id in obs_ids]
 
 
 def _by_event_type(group: _Group) -> list[_Group]:
     """Split a group that has areas of several event types; what names none is of all."""
     types = list(dict.fromkeys(hdu.event_type for hdu in group.hdus if hdu.kind == "aeff"))
-    if len(types) < 2 or "" in types:
+    if group.event_type:
         return [group]
+    if len(types) < 2 or "" in types:
+        return [replace(group, event_type=types[0] if len(types) == 1 else "")]
     return [
-        _Group(
-            tuple(hdu for hdu in group.hdus if hdu.event_type in (event_type, "")),
-            group.events,
-            group.obs_id,
+        replace(
+            group,
+            hdus=tuple(hdu for hdu in group.hdus if hdu.event_type in (event_type, "")),
+            event_type=event_type,
         )
         for event_type in types
     ]
-
-
-def _event_type(group: _Group) -> str:
-    return next((hdu.event_type for hdu in group.hdus if hdu.kind == "aeff"), "")
 
 
 def _read(group: _Group, names: Mapping[str, str]) -> IRFSet:
@@ -219,7 +230,7 @@ def _read(group: _Group, names: Mapping[str, str]) -> IRFSet:
     primary = dict(read_headers(aeff.path)[0].header)
     header = dict(aeff.header) | primary | dict(group.events or {})
     found = describe(
-        irfs, header, primary | {"FILE": aeff.path.name}, aeff.event_type, aeff.path.name
+        irfs, header, primary | {"FILE": aeff.path.name}, group.event_type, aeff.path.name
     )
     label = found.label if group.obs_id is None else f"{found.label}, run {group.obs_id}"
     return replace(found, label=label, inputs=tuple(describe_inputs(files)))
@@ -235,6 +246,13 @@ def _one(hdus: list[HDUInfo], kind: str, name: str | None) -> HDUInfo:
                 where=str(hdus[0].path),
             )
         hdus = fitting
+    elif kind != "bkg":
+        # pyirf writes areas of protons and electrons beside those of gamma rays.
+        hdus = of_gammas(hdus)
+    if not hdus:
+        raise MissingHDUError(
+            f"No HDU with {kind} is of gamma rays.", remedy=f"Say which: --hdu {kind}=NAME."
+        )
     if len(hdus) > 1:
         candidates = ", ".join(f"'{hdu.name}'" for hdu in hdus)
         raise AmbiguousDataError(

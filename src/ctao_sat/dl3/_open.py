@@ -222,7 +222,9 @@ def _stated(tables: _Tables) -> list[str]:
     """Return the event types of the event lists, sorted."""
     kinds = _texts(tables[0], "HDU_TYPE")
     types = _event_types(tables[0])
-    return sorted({name for name, kind in zip(types, kinds, strict=True) if kind == "events"} or {""})
+    return sorted(
+        {name for name, kind in zip(types, kinds, strict=True) if kind == "events"} or {""}
+    )
 
 
 def _wanted(tables: _Tables, event_types: str | Iterable[str] | None) -> list[str]:
@@ -268,5 +270,7 @@ def _store(tables: _Tables, types: list[str]) -> DataStore:
     # A row without an event type is shared by all.
     rows = np.isin(names, [*types, ""])
     of_types = np.isin(hdu_table["OBS_ID"], list(found))
-    runs = np.isin(_event_types(obs_table), [*types, ""]) & np.isin(obs_table["OBS_ID"], list(found))
+    runs = np.isin(_event_types(obs_table), [*types, ""]) & np.isin(
+        obs_table["OBS_ID"], list(found)
+    )
     return DataStore(hdu_table[rows & of_types], obs_table[runs])
