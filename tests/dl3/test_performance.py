@@ -299,6 +299,30 @@ def test_offset_outside_of_the_tables(demo, offset):
         dl3.irf_performance(demo, offset)
 
 
+def test_offset_outside_of_a_smaller_background(axes):
+    energy = axes[0].copy(name="energy")
+    sides = [
+        MapAxis.from_edges([low, 0, 3], unit="deg", name=name)
+        for low, name in ((-3, "fov_lon"), (-2, "fov_lat"))
+    ]
+    bkg = Background3D(axes=[energy, *sides], data=1, unit="s-1 TeV-1 sr-1")
+    with pytest.raises(SelectionError, match="0–2 deg"):
+        dl3.irf_performance({"aeff": area(axes), "bkg": bkg}, "2.5 deg")
+
+
+def test_on_the_axis(demo):
+    table = dl3.irf_performance(demo, "0 deg")
+    at = row(table, 1.0)
+    for name in ("effective_area", "r68", "energy_resolution", "background_rate"):
+        assert at[name].value > 0
+
+
+def test_other_radii_without_a_psf(demo):
+    table = dl3.irf_performance({"aeff": demo["aeff"], "bkg": demo["bkg"]}, containment=(0.5,))
+    assert np.isnan(table["background_rate_in_r68"]).all()
+    assert np.isfinite(table["background_rate"]).all()
+
+
 def test_offset_at_the_edge_of_the_tables(demo):
     table = dl3.irf_performance(demo, "6 deg")
     assert (table["effective_area"][table["e_ref"] > 3 * u.TeV] > 0 * u.m**2).all()

@@ -181,7 +181,7 @@ def _table(
         "s-1 deg-2",
         lambda irf: values.background_rate(irf, edges, offset).to_value("s-1 deg-2"),
     )
-    radius = table["rad_max"] if "rad_max" in irfs else _r68(irfs, table, offset)
+    radius = table["rad_max"] if "rad_max" in irfs else _r68(irfs.get("psf"), table, offset)
     solid_angle = 2 * np.pi * (1 - np.cos(radius)) * u.sr
     table["background_rate_in_r68"] = (table["background_rate"] * solid_angle).to("s-1")
     if "edisp" in irfs:
@@ -191,10 +191,12 @@ def _table(
     return table
 
 
-def _r68(irfs: Mapping[str, IRF], table: QTable, offset: u.Quantity) -> u.Quantity:
+def _r68(psf: IRF | None, table: QTable, offset: u.Quantity) -> u.Quantity:
+    if psf is None:
+        return np.full(len(table), np.nan) * u.deg
     if "r68" in table.colnames:
         return table["r68"]
-    return values.containment_radii(irfs["psf"], [0.68], table["e_ref"], offset)[0] * u.deg
+    return values.containment_radii(psf, [0.68], table["e_ref"], offset)[0] * u.deg
 
 
 def _say_missing(names, irf: str, table_irf: IRF, found: np.ndarray, e_ref) -> list[str]:
@@ -237,9 +239,16 @@ def _offset(which: IRFSet, offset: u.Quantity | str | None) -> u.Quantity:
         for axis in irf.axes
         if axis.name == "offset"
     ]
+    # Backgrounds in two dimensions: as far as the whole circle is within.
+    reach += [
+        np.array([0.0, min(-axis.edges[0], axis.edges[-1]).to_value("deg")])
+        for irf in which.irfs.values()
+        for axis in irf.axes
+        if axis.name in ("fov_lon", "fov_lat")
+    ]
     low, high = max(edges[0] for edges in reach), min(edges[-1] for edges in reach)
     if offset is None:
-        single = [edges for edges in reach if len(edges) == 2]
+        single = [edges for edges in reach if len(edges) == 2 and edges[0] > 0]
         inside = low <= DEFAULT_OFFSET.value <= high
         theta = DEFAULT_OFFSET if inside or not single else single[0].mean().round(6) * u.deg
     else:
