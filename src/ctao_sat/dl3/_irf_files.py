@@ -9,10 +9,11 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
+from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 from gammapy.data import DataStore, HDUIndexTable
-from gammapy.irf import IRF, IRF_REGISTRY
+from gammapy.irf import IRF, IRF_REGISTRY, ParametricPSF
 
 from ctao_sat.config import expand_path
 from ctao_sat.dl3 import _check as check
@@ -263,6 +264,14 @@ def _one(hdus: list[HDUInfo], kind: str, name: str | None) -> HDUInfo:
     return hdus[0]
 
 
+# Beside the usual: what astropy raises on headers that contradict themselves.
+_UNREADABLE = (
+    *(*check.READ_ERRORS, AssertionError, NameError, MemoryError, OverflowError),
+    *(fits.VerifyError, IORegistryError),
+)
+_AXIS_UNITS = {"migra": "", "offset": "deg", "rad": "deg", "fov_lon": "deg", "fov_lat": "deg"}
+
+
 def _load(hdu: HDUInfo) -> IRF:
     try:
         cls = IRF_REGISTRY.get_cls(hdu.hdu_class)
@@ -273,13 +282,28 @@ def _load(hdu: HDUInfo) -> IRF:
             # The headers were read to the end before.
             with fits.open(hdu.path, memmap=False) as hdus:
                 table = Table.read(hdus[hdu.index])
-        return cls.from_table(_regular(table))
-    except check.READ_ERRORS as error:
+        irf = cls.from_table(_regular(table))
+        _check_usable(irf)
+        return irf
+    except _UNREADABLE as error:
         raise FileFormatError(
             f"The {hdu.kind} in '{hdu.path.name}' cannot be read: {check.reason(error)}.",
             remedy="It is damaged, or not of the GADF format; copy the file again.",
             where=hdu.where,
         ) from error
+
+
+def _check_usable(irf: IRF) -> None:
+    """Raise ValueError for what Gammapy would stumble over later."""
+    for axis in irf.axes:
+        edges = axis.edges.to_value(_AXIS_UNITS.get(axis.name, "TeV"))
+        if not np.all(np.isfinite(edges)) or not np.all(np.diff(edges) > 0):
+            raise ValueError(f"the axis '{axis.name}' does not rise")
+    if isinstance(irf, ParametricPSF):
+        for name in irf.required_parameters:
+            (1 * irf.unit[name]).to("deg" if name.startswith("sigma") else irf.unit[name])
+    elif not u.Unit(irf.unit).is_equivalent(irf.default_unit):
+        raise ValueError(f"the unit '{irf.unit}' is not one of the kind of '{irf.default_unit}'")
 
 
 def _regular(table: Table) -> Table:
