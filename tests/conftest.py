@@ -138,3 +138,46 @@ def demo_run(demo_config):
     from ctao_sat import recipes
 
     return recipes.run(demo_config)
+
+
+@pytest.fixture(scope="session")
+def typed_dl3(demo_dl3, tmp_path_factory) -> Path:
+    """Return a folder without index tables: two runs of two event types; not to be changed.
+
+    As CTAO-GADF does, each file states its event type in the primary header. The type "hires" has
+    its two runs in files with events and responses; "lores" has events and responses apart.
+    """
+    import astropy.units as u
+    import numpy as np
+    from astropy.coordinates import SkyCoord
+    from astropy.io import fits
+
+    from ctao_sat import recipes, simulate
+
+    folder = tmp_path_factory.mktemp("typed")
+    second = folder / "second"
+    simulate.observations(
+        recipes.crab_like_model(),
+        simulate.wobble_pointings(SkyCoord(83.633, 22.014, unit="deg"), n=2),
+        5 * u.min,
+        "demo-north",
+        np.random.default_rng(2),
+        path=second,
+    )
+    typed = folder / "dl3"
+    for name in ("hires", "lores", "irfs"):
+        (typed / name).mkdir(parents=True)
+
+    def write(hdus, path, event_type):
+        copies = fits.HDUList([hdu.copy() for hdu in hdus])
+        copies[0].header["EVTYPE"] = event_type
+        copies.writeto(path)
+
+    for run in ("obs_000001.fits", "obs_000002.fits"):
+        with fits.open(demo_dl3 / run, memmap=False) as hdus:
+            write(hdus, typed / "hires" / run, "hires")
+        with fits.open(second / run, memmap=False) as hdus:
+            write(hdus[:3], typed / "lores" / f"{run}.gz", "lores")
+            if run == "obs_000001.fits":
+                write([hdus[0], *hdus[3:]], typed / "irfs" / "lores.fits", "lores")
+    return typed

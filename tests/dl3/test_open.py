@@ -187,3 +187,15 @@ def test_real_data_pass(gammapy_data, name, obs_id, kind):
     (observation,) = read_observations(store, [obs_id], required_irf=kind)
     assert observation.obs_id == obs_id
     assert all(path.is_file() for path in data_files(store, [obs_id]))
+
+
+def test_an_observation_id_in_the_primary_header(folder):
+    # Where CTAO-GADF has it.
+    def move(content):
+        content[0].header["OBS_ID"] = content["EVENTS"].header.pop("OBS_ID")
+
+    change(folder / "obs_000001.fits", move)
+    for how in ("tables", "headers"):
+        (observation,) = read_observations(open_dl3(folder, index=how), [1])
+        assert observation.obs_id == 1
+        assert len(observation.events.table) > 0

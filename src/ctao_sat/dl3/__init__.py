@@ -19,6 +19,7 @@ a folder with or without index tables, or files      `open_dl3`
 several event types of the same observations         `open_event_types`
 the index tables of files                            `index_tables`; `write_index`
 observations, checked to be fit for an analysis      `read_observations`; ``Observations``
+the same, of several event types                     `read_event_types`
 a selection of observations, each cut counted        `select_observations`
 the files behind observations                        `data_files`
 events, in time, energy or region                    ``EventList``
@@ -38,8 +39,8 @@ The classes are Gammapy's own objects, not copies or subclasses; the functions i
 that Gammapy does not have are the verbs of this level. Binned data follow in `ctao_sat.dl4`.
 
 Known in Gammapy 2.1: ``DataStore.from_events_files`` keeps only the first of two files that share
-an observation ID, for example two event types, and takes every PSF for ``psf_3gauss``. `open_dl3`
-does not.
+an observation ID, for example two event types, and takes every PSF for one of three Gaussians.
+`open_dl3` does not.
 
 Examples
 --------
@@ -98,12 +99,12 @@ from ctao_sat.dl3._irf_files import read_irfs
 from ctao_sat.dl3._irf_sets import irf_set
 from ctao_sat.dl3._open import open_dl3, open_event_types
 from ctao_sat.dl3._performance import irf_performance
-from ctao_sat.dl3._read import data_files, read_observations
+from ctao_sat.dl3._read import data_files, read_event_types, read_observations
 from ctao_sat.dl3._select import observation_index, select_observations
 
 # fmt: off
 __all__ = ["data_files", "index_tables", "irf_performance", "irf_set", "observation_index"]
-__all__ += ["open_dl3", "open_event_types", "read_irfs", "read_observations"]
+__all__ += ["open_dl3", "open_event_types", "read_event_types", "read_irfs", "read_observations"]
 __all__ += ["select_observations", "write_index"]
 __all__ += [  # gammapy.data
     "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",

@@ -2,9 +2,10 @@
 
 import contextlib
 import gzip
+import itertools
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.utils.exceptions import AstropyUserWarning
+from gammapy.data import EventList
 
 from ctao_sat.errors import DataError, FileFormatError, MissingColumnError
 
@@ -21,6 +23,7 @@ __all__ = [
     "READ_ERRORS",
     "all_headers",
     "check_content",
+    "check_disjoint",
     "check_events_hdu",
     "check_table_file",
     "exclude_remedy",
@@ -133,6 +136,9 @@ def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
     """Check header keys, columns and units of events."""
     with _open(path) as hdus:
         header = hdus[hdu_name].header
+        if "OBS_ID" in hdus[0].header:
+            # CTAO-GADF identifies a product in its primary header.
+            header.setdefault("OBS_ID", hdus[0].header["OBS_ID"])
         units = {column.name: column.unit for column in hdus[hdu_name].columns}
     where = f"{path.name}[{hdu_name}]"
     absent = [key for key in _HEADER_KEYS if key not in header]
@@ -179,6 +185,24 @@ def need_columns(found: Iterable[str], columns: Iterable[str], name: str, where:
             remedy=f"It has: {', '.join(names)}.",
             where=str(where),
         )
+
+
+def check_disjoint(obs_id: int, lists: Mapping[str, EventList]) -> None:
+    """Check that no event of an observation is of two event types."""
+    if len(lists) < 2:
+        return
+    places = {name: (of.time.mjd, of.radec.ra.deg, of.radec.dec.deg) for name, of in lists.items()}
+    for one, other in itertools.combinations(places, 2):
+        (time, ra, dec), (other_time, other_ra, other_dec) = places[one], places[other]
+        _, i, j = np.intersect1d(time, other_time, return_indices=True)
+        same = (ra[i] == other_ra[j]) & (dec[i] == other_dec[j])
+        if same.any():
+            raise DataError(
+                f"{np.count_nonzero(same)} events of observation {obs_id} are of both event types "
+                f"'{one}' and '{other}': together they would count twice.",
+                remedy="Take event types that share no events, or one of them "
+                f"(`data.event_types: [{one}]`).",
+            )
 
 
 def check_content(obs_id: int, name: str, content: Any, where: str) -> None:

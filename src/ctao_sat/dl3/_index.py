@@ -47,6 +47,7 @@ _NUMBERS = {
 }
 _TEXTS = ("OBJECT", "OBS_MODE", "TELESCOP", "INSTRUME", "TELLIST")
 _DATES = ("DATE-OBS", "TIME-OBS", "DATE-END", "TIME-END")
+_SITE = ("GEOLON", "GEOLAT", "ALTITUDE")
 _REFERENCE = ("MJDREFI", "MJDREFF", "TIMEUNIT", "TIMESYS", "TIMEREF")
 
 
@@ -172,7 +173,7 @@ def _obs_table(observations: list[ObservationHDUs]) -> ObservationTable:
     for name, unit in _NUMBERS.items():
         values = [_number(header, name) for header in headers]
         if np.isfinite(values).any():
-            table[name] = values * u.Unit(unit)
+            table[name] = values * u.Unit(unit) if unit else values
     if "ALT_PNT" in table.colnames:
         table["ZEN_PNT"] = 90 * u.deg - table["ALT_PNT"]
     reference, times = _times(lists)
@@ -183,9 +184,19 @@ def _obs_table(observations: list[ObservationHDUs]) -> ObservationTable:
         texts = [header_text(h, name) or header_text(h, name.replace("-", "_")) for h in headers]
         if any(texts):
             table[name] = texts
+    telescopes = [_number(header, "N_TELS") for header in headers]
+    if np.isfinite(telescopes).all():
+        table["N_TELS"] = np.array(telescopes, dtype=int)
     table["EVENT_COUNT"] = [int(header["NAXIS2"]) for header in headers]
-    table.meta = {**_GADF, "HDUCLAS2": "OBS", **reference}
+    table.meta = {**_GADF, "HDUCLAS2": "OBS", **reference, **_site(headers)}
     return table
+
+
+def _site(headers: list[fits.Header]) -> dict[str, float]:
+    """Return the site that all headers agree on; none if they differ, as those of CTA-1DC do."""
+    sites = {tuple(_number(header, key) for key in _SITE) for header in headers}
+    site = sites.pop()
+    return {} if sites or not np.isfinite(site).all() else dict(zip(_SITE, site, strict=True))
 
 
 def _number(header: fits.Header, key: str) -> float:

@@ -1,7 +1,9 @@
 """Read observations, with an error a user can act on for each fault."""
 
 import functools
-from collections.abc import Callable, Iterable
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ from ctao_sat.errors import (
 )
 from ctao_sat.parallel import progress_bar
 
-__all__ = ["data_files", "read_observations"]
+__all__ = ["data_files", "read_event_types", "read_observations"]
+
+log = logging.getLogger(__name__)
 
 IRF_SETS = {
     "full-enclosure": ("aeff", "edisp", "psf", "bkg"),
@@ -75,6 +79,80 @@ def read_observations(
     if len(observations) == 0:
         raise SelectionError("No observation is selected.", remedy="Widen the selection.")
     return observations
+
+
+def read_event_types(
+    data_stores: Mapping[str, DataStore],
+    obs_ids: Iterable[int] | None = None,
+    *,
+    required_irf: str = "spectrum",
+    progress: bool = False,
+) -> dict[str, Observation]:
+    """Read observations of several event types for a joint analysis.
+
+    Parameters
+    ----------
+    data_stores : mapping of `~gammapy.data.DataStore`
+        By event type, see `open_event_types`.
+    obs_ids : iterable of int, optional
+        Which observations. Default: all. An observation that lacks an event type is taken with
+        those that it has, with a warning.
+    required_irf : {"spectrum", "point-like", "full-enclosure"}
+        See `read_observations`.
+    progress : bool
+        Show a progress bar when it takes more than two seconds.
+
+    Returns
+    -------
+    observations : dict of `~gammapy.data.Observation`
+        Observation by observation. The names are unique, such as ``"23523-hires"``: observation ID
+        and event type, or the ID alone if there is one event type. Fit for the ``names`` of
+        `ctao_sat.dl4.reduce`.
+
+    Raises
+    ------
+    DataError
+        As `read_observations`; also if an event is of two event types, as it would count twice.
+    """
+    every = sorted({int(i) for store in data_stores.values() for i in store.obs_ids})
+    ids = every if obs_ids is None else [int(obs_id) for obs_id in obs_ids]
+    unknown = sorted(set(ids) - set(every))
+    if unknown or not ids:
+        raise SelectionError(
+            f"There is no observation {unknown[0]}." if unknown else "No observation is selected.",
+            remedy=did_you_mean(str(unknown[0]), map(str, every)) if unknown else "Name some.",
+        )
+    found: dict[str, dict[int, Observation]] = {}
+    for event_type, store in data_stores.items():
+        known = set(store.obs_ids)
+        there = [obs_id for obs_id in ids if obs_id in known]
+        absent = [obs_id for obs_id in ids if obs_id not in known]
+        if absent:
+            listed = ", ".join(map(str, absent))
+            log.warning("There are no events of type '%s' of observation %s.", event_type, listed)
+        if there:
+            observations = read_observations(
+                store, there, required_irf=required_irf, progress=progress
+            )
+            found[event_type] = dict(zip(there, observations, strict=True))
+    labels = _labels(list(data_stores))
+    named = {}
+    for obs_id in ids:
+        of_run = {name: group[obs_id] for name, group in found.items() if obs_id in group}
+        check.check_disjoint(obs_id, {name: obs.events for name, obs in of_run.items()})
+        for name, observation in of_run.items():
+            named[f"{obs_id}{labels[name]}"] = observation
+    return named
+
+
+def _labels(event_types: list[str]) -> dict[str, str]:
+    """Return the ends of names, of characters that a file name may have; each once."""
+    if len(event_types) == 1:
+        return {event_types[0]: ""}
+    labels = {name: re.sub(r"[^\w.+-]", "_", name) for name in event_types}
+    if len(set(labels.values())) < len(labels):
+        labels = {name: f"{label}.{i}" for i, (name, label) in enumerate(labels.items(), start=1)}
+    return {name: f"-{label}" for name, label in labels.items()}
 
 
 def data_files(data_store: DataStore, obs_ids: Iterable[int]) -> list[Path]:

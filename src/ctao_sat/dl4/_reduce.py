@@ -50,6 +50,7 @@ def reduce(
     safe_mask: SafeMaskMaker | None = None,
     containment_correction: bool | None = None,
     n_off_regions: int = 1,
+    names: Iterable[str] | None = None,
     stack: bool = False,
     n_jobs: int = 1,
     backend: str = "auto",
@@ -79,6 +80,9 @@ def reduce(
         for full-enclosure IRFs and a circle, no for point-like ones.
     n_off_regions : int
         Number of off regions for a point geometry.
+    names : iterable of str, optional
+        Names of the datasets, each once. Default: the observation IDs, numbered where an ID stands
+        twice.
     stack : bool
         Stack to one dataset, named "stacked".
     n_jobs : int
@@ -91,14 +95,14 @@ def reduce(
     Returns
     -------
     datasets : `~gammapy.datasets.Datasets`
-        One `~gammapy.datasets.SpectrumDatasetOnOff` an observation, named by its ID, or one
-        for all.
+        One `~gammapy.datasets.SpectrumDatasetOnOff` an observation, or one for all.
         Observations without any off region are left out, with a warning.
 
     Raises
     ------
     ConfigError
-        If the geometry is no region with an energy axis, or the background is unknown.
+        If the geometry is no region with an energy axis, the background is unknown, or the
+        names are not one for each observation.
     MissingHDUError
         If the containment correction needs a PSF that is not there.
     DataError
@@ -122,7 +126,7 @@ def reduce(
             SpectrumDataset.create(geometry, energy_axis_true=energy_axis_true, name=name),
             makers,
         )
-        for name, observation in zip(_names(observations), observations, strict=True)
+        for name, observation in zip(_names(observations, names), observations, strict=True)
     ]
     reduced = pmap(
         _reduce_one,
@@ -149,15 +153,23 @@ def _reduce_one(task: _Task) -> SpectrumDatasetOnOff:
     return dataset
 
 
-def _names(observations: Observations) -> list[str]:
-    """Return dataset names: the observation IDs, numbered where an ID stands twice."""
+def _names(observations: Observations, wanted: Iterable[str] | None) -> list[str]:
+    """Return dataset names: those wanted, or the observation IDs, numbered where one recurs."""
+    if wanted is not None:
+        given = list(wanted)
+        if len(set(given)) != len(given) or len(given) != len(observations):
+            raise ConfigError(
+                f"There are {len(set(given))} names for {len(observations)} observations.",
+                remedy="Give each observation a name of its own.",
+            )
+        return given
     ids = [str(observation.obs_id) for observation in observations]
     seen: dict[str, int] = {}
-    names = []
+    numbered = []
     for obs_id in ids:
         seen[obs_id] = seen.get(obs_id, 0) + 1
-        names.append(obs_id if seen[obs_id] == 1 else f"{obs_id}-{seen[obs_id]}")
-    return names
+        numbered.append(obs_id if seen[obs_id] == 1 else f"{obs_id}-{seen[obs_id]}")
+    return numbered
 
 
 def _check_geometry(geometry: RegionGeom) -> None:

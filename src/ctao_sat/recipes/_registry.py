@@ -71,10 +71,18 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
         node: Any = values
         for section in sections:
             node = node.get(section) if isinstance(node, dict) else None
-        if isinstance(node, dict) and isinstance(node.get(key), str):
-            text = node[key]
-            if not text.startswith(("$", "~")):
-                node[key] = str((base / text).absolute())
+        value = node.get(key) if isinstance(node, dict) else None
+        if isinstance(value, str):
+            node[key] = _resolved(value, base)
+        elif isinstance(value, list):
+            node[key] = [_resolved(text, base) for text in value]
+
+
+def _resolved(text: Any, base: Path) -> Any:
+    """Return a path from the base on; what is no text, the configuration refuses later."""
+    if not isinstance(text, str) or text.startswith(("$", "~")):
+        return text
+    return str((base / text).absolute())
 
 
 def run(

@@ -15,7 +15,7 @@ class Plan:
     Attributes
     ----------
     observations : `~astropy.table.Table`
-        One row an observation.
+        One row an observation and event type.
     cuts : `~astropy.table.Table`
         How many observations pass each criterion.
     seconds : float
@@ -31,10 +31,12 @@ class Plan:
 
     def sentence(self) -> str:
         """Return the estimate in words."""
-        livetime = float(self.observations["livetime"].sum()) / 60
+        # Event types of the same observation share its livetime.
+        livetimes = dict(self.observations["obs_id", "livetime"].iterrows())
+        livetime = float(sum(livetimes.values())) / 60
         time = f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
         return (
-            f"{len(self.observations)} observations, {livetime:.2f} h of livetime. "
+            f"{len(livetimes)} observations, {livetime:.2f} h of livetime. "
             f"Extrapolated from the first one: about {time} (good to a factor of three), "
             f"{self.megabytes:.1f} MB for the datasets."
         )

@@ -27,7 +27,15 @@ Percent = Annotated[float, Field(ge=0, lt=100)]
 class DataConfig(Config):
     """Which observations to analyse."""
 
-    path: str = Field(description="Folder with DL3 files and index tables.")
+    path: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Folder with DL3 files, or files and folders that belong together."
+    )
+    index: Literal["auto", "tables", "headers"] = Field(
+        "auto", description="Go by the index tables, or by the headers of the files."
+    )
+    event_types: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] | None = Field(
+        None, description="Event types to fit jointly. Default: the one there is."
+    )
     ids: tuple[int, ...] | None = Field(None, description="Observation IDs; all if absent.")
     exclude_ids: tuple[int, ...] = Field((), description="Observation IDs to leave out.")
     cone: Angle | None = Field(None, description="Largest distance of the pointing to the target.")

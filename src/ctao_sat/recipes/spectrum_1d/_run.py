@@ -2,11 +2,12 @@
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import astropy.units as u
 from astropy.table import Table
-from gammapy.data import DataStore, Observations
+from gammapy.data import DataStore, Observation, Observations
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints
 from gammapy.maps import WcsNDMap
@@ -16,6 +17,7 @@ from gammapy.modeling.models import Models, SkyModel
 from ctao_sat import dl3, dl4, dl5
 from ctao_sat.config import expand_path
 from ctao_sat.errors import DataError
+from ctao_sat.recipes.spectrum_1d import _data as data
 from ctao_sat.recipes.spectrum_1d import _steps as steps
 from ctao_sat.recipes.spectrum_1d._config import Spectrum1DConfig
 from ctao_sat.recipes.spectrum_1d._statements import Findings, summarise
@@ -44,14 +46,24 @@ class _Parallel:
 class _Inputs:
     """What the reduction starts from."""
 
-    data_store: DataStore
-    observations: Observations
+    data_stores: dict[str, DataStore]
+    named: dict[str, Observation]
     cuts: Table
     table: Table
     model: SkyModel
     reference: SkyModel | None
     exclusion: WcsNDMap | None
     left_out: list[str] = field(default_factory=list)
+
+    @property
+    def observations(self) -> Observations:
+        """All event types of a run next to each other."""
+        return Observations(list(self.named.values()))
+
+    @property
+    def runs(self) -> dict[str, int]:
+        """Observation ID of each dataset, by its name."""
+        return {name: int(observation.obs_id) for name, observation in self.named.items()}
 
 
 def plan(config: Spectrum1DConfig, *, n_jobs: int = 1) -> Plan:
@@ -129,11 +141,12 @@ def run(
     with recorder.step("Select observations"):
         inputs = _read(config, progress)
     with recorder.step("Reduce observations"):
-        datasets = _reduce(config, inputs.observations, inputs.exclusion, parallel)
-        limits = steps.fit_range(datasets, config)
-        inputs.left_out.extend(
-            set(inputs.observations.ids) - {dataset.name for dataset in datasets}
+        datasets = _reduce(
+            config, inputs.observations, inputs.exclusion, parallel, names=inputs.named
         )
+        limits = steps.fit_range(datasets, config)
+        inputs.left_out.extend(set(inputs.named) - set(datasets.names))
+        livetimes = data.run_livetimes(datasets, inputs.runs)
     with recorder.step("Theta-squared distribution"):
         theta_squared = steps.theta_squared(inputs.observations, config, limits)
     with recorder.step("Fit the spectrum"):
@@ -146,8 +159,8 @@ def run(
         statistic=statistic,
         detected=detected,
         limits=limits,
-        livetime=sum((dataset.exposure.meta["livetime"] for dataset in datasets), start=0 * u.s),
-        n_runs=len(datasets),
+        livetime=sum(livetimes.values(), start=0 * u.s),
+        n_runs=len(livetimes),
         result=result,
         model=inputs.model,
         n_bins=sum(int(dataset.mask.data.sum()) for dataset in fitted),
@@ -161,7 +174,7 @@ def run(
     tables = {
         "observations": inputs.table,
         "selection": inputs.cuts,
-        "significance": steps.significance(datasets),
+        "significance": steps.significance(datasets, inputs.runs, livetimes),
         "parameters": steps.parameter_table(inputs.model, inputs.reference),
     }
     if theta_squared is not None:
@@ -179,7 +192,7 @@ def _assemble(
     """Put findings and products together, with the record of what they were made from."""
     config = findings.config
     status, statements, summary = summarise(findings)
-    files = dl3.data_files(inputs.data_store, [int(name) for name in inputs.observations.ids])
+    files = data.files_behind(inputs.data_stores, inputs.named)
     others = (config.reference_model, config.background.exclusion.file)
     files += [expand_path(path) for path in others if path is not None]
     return Run(
@@ -200,15 +213,15 @@ def _assemble(
 
 
 def _read(config: Spectrum1DConfig, progress: bool = False) -> _Inputs:
-    data_store = dl3.open_dl3(config.data.path)
-    ids, cuts = steps.select(data_store, config)
+    stores = data.open_stores(config.data, progress)
+    ids, cuts = data.select(stores, config)
     kind = "point-like" if config.on_region.method == "rad_max" else "spectrum"
-    observations = dl3.read_observations(data_store, ids, required_irf=kind, progress=progress)
+    named = dl3.read_event_types(stores, ids, required_irf=kind, progress=progress)
     return _Inputs(
-        data_store=data_store,
-        observations=observations,
+        data_stores=stores,
+        named=named,
         cuts=cuts,
-        table=steps.observation_table(observations, config.target.position),
+        table=data.observation_table(named, config.target.position),
         model=steps.build_model(config),
         reference=steps.read_reference(config),
         exclusion=steps.exclusion(config.background.exclusion, config.target.position),
@@ -220,6 +233,7 @@ def _reduce(
     observations: Observations,
     exclusion: WcsNDMap | None,
     parallel: _Parallel,
+    names: Iterable[str] | None = None,
 ) -> Datasets:
     datasets = dl4.reduce(
         observations,
@@ -229,6 +243,7 @@ def _reduce(
         safe_mask=steps.safe_mask(config),
         containment_correction=config.reduction.containment_correction,
         n_off_regions=config.background.n_off_regions,
+        names=names,
         **parallel.options(),
     )
     return steps.with_fit_range(datasets, config)
@@ -335,7 +350,7 @@ def _light_curve(
         return None
     pieces = datasets
     if wanted.by not in ("run", "night"):
-        kept = [obs for obs in inputs.observations if str(obs.obs_id) in datasets.names]
+        kept = [obs for name, obs in inputs.named.items() if name in datasets.names]
         cut = steps.split(Observations(kept), u.Quantity(wanted.by))
         pieces = _reduce(config, cut, inputs.exclusion, parallel)
     pieces.models = [inputs.model]

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import astropy.units as u
 import numpy as np
@@ -21,7 +21,6 @@ from scipy.optimize import brentq
 
 from ctao_sat._gammapy import ThetaSquaredTable
 from ctao_sat.config import expand_path, read_models
-from ctao_sat.dl3 import select_observations
 from ctao_sat.dl4 import catalog_regions, exclusion_mask
 from ctao_sat.errors import ConfigError, DataError, did_you_mean
 from ctao_sat.recipes.spectrum_1d._config import (
@@ -39,26 +38,6 @@ _FLUX_UNIT = u.Unit("cm-2 s-1")
 _MIN_THETA_SQUARED_BINS = 4
 # Off regions lie in the field of view of pointings that are up to a few degrees away.
 _CATALOG_RADIUS = 4 * u.deg
-
-
-def select(data_store, config: Spectrum1DConfig) -> tuple[list[int], Table]:
-    """Return the IDs of the observations the configuration asks for, and the counted cuts."""
-    data = config.data
-    zenith = None
-    if data.zenith_min is not None or data.zenith_max is not None:
-        low = data.zenith_min if data.zenith_min is not None else 0 * u.deg
-        high = data.zenith_max if data.zenith_max is not None else 90 * u.deg
-        zenith = (low, high)
-    return select_observations(
-        data_store,
-        obs_ids=data.ids,
-        exclude_ids=data.exclude_ids,
-        position=config.target.position,
-        radius=data.cone,
-        time_intervals=data.time,
-        zenith_range=zenith,
-        livetime_min=data.livetime_min,
-    )
 
 
 def geometry(config: Spectrum1DConfig) -> RegionGeom:
@@ -102,36 +81,6 @@ def safe_mask(config: Spectrum1DConfig) -> SafeMaskMaker:
     )
 
 
-def observation_table(observations: Observations, target: SkyCoord) -> Table:
-    """Return one row an observation: when, how long, where to."""
-    rows = []
-    for observation in observations:
-        pointing = observation.get_pointing_icrs(observation.tmid)
-        rows.append(
-            (
-                int(observation.obs_id),
-                observation.tstart.utc.iso[:19],
-                observation.observation_live_time_duration.to_value("min"),
-                pointing.ra.deg,
-                pointing.dec.deg,
-                pointing.separation(target).deg,
-                len(observation.events.table),
-            )
-        )
-    names = ["obs_id", "start_utc", "livetime", "ra_pnt", "dec_pnt", "offset", "n_events"]
-    table = Table(rows=rows, names=names)
-    for name, unit in {
-        "livetime": "min",
-        "ra_pnt": "deg",
-        "dec_pnt": "deg",
-        "offset": "deg",
-    }.items():
-        table[name].unit = unit
-    for name, digits in {"livetime": 2, "ra_pnt": 4, "dec_pnt": 4, "offset": 3}.items():
-        table[name].info.format = f".{digits}f"
-    return table
-
-
 def theta_squared(
     observations: Observations, config: Spectrum1DConfig, limits: u.Quantity
 ) -> Table | None:
@@ -151,10 +100,11 @@ def theta_squared(
         for observation in observations
     }
     usable = [obs for obs in observations if offsets[obs.obs_id] > shortest]
-    if len(usable) < len(offsets):
+    close = [obs_id for obs_id, offset in offsets.items() if not offset > shortest]
+    if close:
         log.warning(
             "Theta-squared leaves out %d of %d runs, which point too close to the target.",
-            len(offsets) - len(usable),
+            len(close),
             len(offsets),
         )
     if not usable:
@@ -244,11 +194,36 @@ def read_reference(config: Spectrum1DConfig) -> SkyModel | None:
     )
 
 
-def significance(datasets: Datasets) -> Table:
-    """Return counts and significance run after run, in the safe range of each."""
+def significance(
+    datasets: Datasets, runs: Mapping[str, int], livetimes: Mapping[int, u.Quantity]
+) -> Table:
+    """Return counts and significance run after run, in the safe range of each.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        One an observation and event type, those of an observation next to each other.
+    runs : mapping of int
+        Observation ID of each dataset, by its name.
+    livetimes : mapping of Quantity[time]
+        Of each observation.
+    """
     # Gammapy divides by the off events also where there are none.
     with np.errstate(invalid="ignore", divide="ignore"):
-        return datasets.info_table(cumulative=True)
+        table = datasets.info_table(cumulative=True)
+    if len(livetimes) == len(datasets):
+        return table
+    # One row a run, when its last event type is in; Gammapy counted its time for each type.
+    last = {runs[dataset.name]: row for row, dataset in enumerate(datasets)}
+    table = table[list(last.values())]
+    factor = (
+        np.cumsum(u.Quantity(list(livetimes.values()))) / table["livetime"].quantity
+    ).to_value("")
+    for name in ("livetime", "ontime"):
+        table[name] = table[name].quantity * factor
+    for name in (name for name in table.colnames if name.endswith("_rate")):
+        table[name] = table[name].quantity / factor
+    return table
 
 
 def flux_edges(datasets: Datasets, config: Spectrum1DConfig, limits: u.Quantity) -> u.Quantity:
@@ -368,7 +343,8 @@ def group_times(datasets: Datasets, by: str) -> list[Time]:
 
 def _belongs(group: list[Time], start: Time, stop: Time, by: str) -> bool:
     if by == "run":
-        return False
+        # Event types of the same run; runs do not overlap.
+        return bool(start < group[1])
     if by == "night":
         return int(group[0].utc.mjd - 0.5) == int(start.utc.mjd - 0.5)
     return bool((stop - group[0]) <= u.Quantity(by) * (1 + 1e-9))
