@@ -299,6 +299,10 @@ def _check_usable(irf: IRF) -> None:
         edges = axis.edges.to_value(_AXIS_UNITS.get(axis.name, "TeV"))
         if not np.all(np.isfinite(edges)) or not np.all(np.diff(edges) > 0):
             raise ValueError(f"the axis '{axis.name}' does not rise")
+    dtype = irf.data.dtype
+    kinds = [dtype[name].kind for name in dtype.names] if dtype.names else [dtype.kind]
+    if not set(kinds) <= set("fiu"):
+        raise ValueError("its values are no real numbers")
     if isinstance(irf, ParametricPSF):
         for name in irf.required_parameters:
             (1 * irf.unit[name]).to("deg" if name.startswith("sigma") else irf.unit[name])
