@@ -9,7 +9,6 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
-from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 from gammapy.data import DataStore, HDUIndexTable
@@ -264,11 +263,6 @@ def _one(hdus: list[HDUInfo], kind: str, name: str | None) -> HDUInfo:
     return hdus[0]
 
 
-# Beside the usual: what astropy raises on headers that contradict themselves.
-_UNREADABLE = (
-    *(*check.READ_ERRORS, AssertionError, NameError, MemoryError, OverflowError),
-    *(fits.VerifyError, IORegistryError),
-)
 _AXIS_UNITS = {"migra": "", "offset": "deg", "rad": "deg", "fov_lon": "deg", "fov_lat": "deg"}
 
 
@@ -285,7 +279,7 @@ def _load(hdu: HDUInfo) -> IRF:
         irf = cls.from_table(_regular(table))
         _check_usable(irf)
         return irf
-    except _UNREADABLE as error:
+    except check.READ_ERRORS as error:
         raise FileFormatError(
             f"The {hdu.kind} in '{hdu.path.name}' cannot be read: {check.reason(error)}.",
             remedy="It is damaged, or not of the GADF format; copy the file again.",
