@@ -1,6 +1,11 @@
 """Configuration of the documentation; it is built without network access."""
 
+import io
+import runpy
+import tempfile
+from contextlib import chdir, redirect_stdout
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 project = "ctao_sat"
 author = "The ctao_sat developers"
@@ -12,7 +17,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
 ]
-exclude_patterns = ["_build", "changes"]
+exclude_patterns = ["_build", "_figures", "changes"]
 # A single pair of backquotes names an object, as in the docstrings.
 default_role = "py:obj"
 highlight_language = "none"
@@ -42,9 +47,26 @@ html_sidebars = {
         "first-minutes",
         "index",
         "install",
+        "irf-performance",
         "likelihood",
         "recipe-spectrum-1d",
         "simulation",
         "spectral-kernels",
     )
 }
+
+
+def make_figures(app):
+    """Run the example whose image its page shows."""
+    here, name = Path(app.srcdir), "irf-performance.png"
+    # What it prints is for readers who run it.
+    with tempfile.TemporaryDirectory() as folder, chdir(folder), redirect_stdout(io.StringIO()):
+        runpy.run_path(str(here / "examples" / "irf_performance.py"))
+        image = Path(name).read_bytes()
+    (here / "_figures").mkdir(exist_ok=True)
+    (here / "_figures" / name).write_bytes(image)
+
+
+def setup(app):
+    """Make the figures before the pages are read."""
+    app.connect("builder-inited", make_figures)

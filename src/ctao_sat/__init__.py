@@ -8,10 +8,12 @@ Data levels, each with Gammapy's classes of that level and the verbs to the next
 ==========  ===============================================================  =====================
 module      answers                                                          verbs
 ==========  ===============================================================  =====================
-`dl3`       what was recorded, and how does the instrument see the sky?      `dl3.open_dl3`
+`dl3`       what was recorded, and how does the instrument see the sky?      `dl3.open_dl3`,
+                                                                             `dl3.irf_performance`
 `dl4`       how many counts are in each bin, and how many should there be?   `reduce`
 `dl5`       what does the source emit, and how well is that known?           `fit`, `flux_points`,
-                                                                             `light_curve`
+                                                                             `light_curve`,
+                                                                             `dl5.sensitivity`
 ==========  ===============================================================  =====================
 
 Topics:

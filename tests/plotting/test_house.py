@@ -19,6 +19,7 @@ TAKES = {
     "plot_sed": "flux_points",
     "plot_light_curve": "light_curve",
     "plot_regions": "on_off_dataset",
+    "plot_irf_performance": "performance",
 }
 
 
@@ -34,6 +35,13 @@ def light_curve(make_light_curve):
     return make_light_curve([0, 1], norm=[1.0, 0.2], norm_ul=[1.2, 0.6], ts=[100.0, 1.0])
 
 
+@pytest.fixture(scope="module")
+def performance():
+    from ctao_sat import dl3, simulate
+
+    return dl3.irf_performance(simulate.demo_array("north"))
+
+
 def draw(name, product):
     if name == "plot_sed":
         return plotting.plot_sed(
@@ -43,6 +51,8 @@ def draw(name, product):
         return plotting.plot_regions([product])
     if name == "plot_theta_squared":
         return plotting.plot_theta_squared(product, radius="0.1 deg")
+    if name == "plot_irf_performance":
+        return plotting.plot_irf_performance([product])
     return getattr(plotting, name)(product)
 
 
@@ -90,7 +100,9 @@ def test_axes_are_labelled(name, request):
 def test_legend_stands_outside_of_the_data(name, request):
     ax = np.ravel(draw(name, request.getfixturevalue(TAKES[name])))[0]
     ax.figure.draw_without_rendering()
-    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1 - 1
+    # That of several panels is of the figure.
+    legend = ax.get_legend() or ax.figure.legends[0]
+    assert legend.get_window_extent().y0 >= ax.get_window_extent().y1 - 1
 
 
 def test_image_has_150_dots_per_inch_and_nothing_that_varies(tmp_path):

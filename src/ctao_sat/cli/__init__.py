@@ -14,6 +14,7 @@ import click
 from ctao_sat import __version__
 from ctao_sat.cli.data import data
 from ctao_sat.cli.info import info
+from ctao_sat.cli.irf import irf
 from ctao_sat.cli.run import demo, init, run, validate
 from ctao_sat.cli.simulate import simulate
 from ctao_sat.errors import CtaoSatError
@@ -39,7 +40,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, init, validate, run, simulate, data, info):
+for command in (demo, init, validate, run, simulate, data, irf, info):
     cli.add_command(command)
 
 

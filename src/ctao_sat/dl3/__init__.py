@@ -26,7 +26,8 @@ observations, to be kept as DL3 files                `write`
 events, in time, energy or region                    ``EventList``
 good time intervals: union, intersection             ``GTI``
 where the telescopes pointed                         ``FixedPointingInfo``
-the IRFs of one file                                 `load_irf_dict_from_file`
+the IRFs of a file or folder, and what they are of   `read_irfs`; `load_irf_dict_from_file`
+areas, resolutions and rates of IRFs, over energy    `irf_performance`
 IRFs over the field of view                          ``EffectiveAreaTable2D``,
                                                      ``EnergyDispersion2D``, ``PSF3D``,
                                                      ``Background2D``, ``Background3D``
@@ -95,15 +96,18 @@ from gammapy.irf import (
 )
 
 from ctao_sat.dl3._index import index_tables, write_index
+from ctao_sat.dl3._irf_files import read_irfs
+from ctao_sat.dl3._irf_sets import irf_set
 from ctao_sat.dl3._open import open_dl3, open_event_types
+from ctao_sat.dl3._performance import irf_performance
 from ctao_sat.dl3._read import data_files, read_event_types, read_observations
 from ctao_sat.dl3._select import observation_index, select_observations
 from ctao_sat.dl3._write import write
 
 # fmt: off
-__all__ = ["data_files", "index_tables", "observation_index", "open_dl3", "open_event_types"]
-__all__ += ["read_event_types", "read_observations", "select_observations", "write"]
-__all__ += ["write_index"]
+__all__ = ["data_files", "index_tables", "irf_performance", "irf_set", "observation_index"]
+__all__ += ["open_dl3", "open_event_types", "read_event_types", "read_irfs", "read_observations"]
+__all__ += ["select_observations", "write", "write_index"]
 __all__ += [  # gammapy.data
     "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",
     "HDUIndexTable", "Observation", "ObservationFilter", "ObservationMetaData", "ObservationTable",

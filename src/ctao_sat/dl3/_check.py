@@ -14,6 +14,7 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
+from astropy.io.registry import IORegistryError
 from astropy.utils.exceptions import AstropyUserWarning
 from gammapy.data import EventList
 
@@ -30,9 +31,11 @@ __all__ = [
     "hdu_names",
     "need_columns",
     "reason",
+    "refuse_too_many_columns",
 ]
 
 _EVENT_COLUMNS = {"TIME": "s", "ENERGY": "TeV", "RA": "deg", "DEC": "deg"}
+_MAX_COLUMNS = 999
 _GZIP = b"\x1f\x8b\x08"
 _HEADER_KEYS = ("OBS_ID", "MJDREFI", "MJDREFF", "LIVETIME", "DEADC", "ONTIME")
 
@@ -49,6 +52,12 @@ READ_ERRORS = (
     u.UnitsError,
     VerifyError,
     AstropyUserWarning,
+    # On headers that contradict themselves.
+    AssertionError,
+    NameError,
+    MemoryError,
+    OverflowError,
+    IORegistryError,
 )
 
 
@@ -132,6 +141,13 @@ def check_table_file(path: Path) -> None:
         )
 
 
+def refuse_too_many_columns(header: fits.Header) -> None:
+    """Raise an error for more columns than FITS allows, which would take forever to look for."""
+    number = header.get("TFIELDS", 0)
+    if not isinstance(number, int) or number > _MAX_COLUMNS:
+        raise ValueError(f"TFIELDS is {number}")
+
+
 def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
     """Check header keys, columns and units of events."""
     with _open(path) as hdus:
@@ -139,6 +155,7 @@ def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
         if "OBS_ID" in hdus[0].header:
             # CTAO-GADF identifies a product in its primary header.
             header.setdefault("OBS_ID", hdus[0].header["OBS_ID"])
+        refuse_too_many_columns(header)
         units = {column.name: column.unit for column in hdus[hdu_name].columns}
     where = f"{path.name}[{hdu_name}]"
     absent = [key for key in _HEADER_KEYS if key not in header]
@@ -182,7 +199,7 @@ def need_columns(found: Iterable[str], columns: Iterable[str], name: str, where:
     if absent:
         raise MissingColumnError(
             f"The {name} has no column {', '.join(absent)}.",
-            remedy=f"It has: {', '.join(names)}.",
+            remedy=f"It has: {', '.join(map(str, names))}.",
             where=str(where),
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ctao_sat.dl3._headers import HDUInfo, header_text
 from ctao_sat.errors import AmbiguousDataError, MissingColumnError, MissingHDUError
 
-__all__ = ["ObservationHDUs", "match_hdus"]
+__all__ = ["ObservationHDUs", "match_hdus", "of_gammas"]
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def _choose(kind: str, events: HDUInfo, shelves: _Shelves) -> HDUInfo | None:
         fitting = [h for h in fitting if h.path == events.path or h.obs_id == events.obs_id]
     best = [hdu for hdu in fitting if hdu.path == events.path] or _nearest(fitting, events)
     if kind in _OF_A_PARTICLE:
-        best = _of_gammas(best)
+        best = of_gammas(best)
     if len(best) > 1 and kind in _RESPONSES:
         best = _plainly_named(best)
     if len(best) > 1:
@@ -222,7 +222,7 @@ def _nearest(hdus: list[HDUInfo], events: HDUInfo) -> list[HDUInfo]:
     return [hdu for hdu in hdus if not any(exceeds(mark, common(hdu)) for mark in marks)]
 
 
-def _of_gammas(hdus: list[HDUInfo]) -> list[HDUInfo]:
+def of_gammas(hdus: list[HDUInfo]) -> list[HDUInfo]:
     """Return responses to gamma rays: those that say so, else those that name no particle."""
     words = {id(hdu): set(re.split(r"[^A-Z]+", hdu.name.upper())) for hdu in hdus}
     others = [hdu for hdu in hdus if words[id(hdu)] & _OTHERS]

@@ -186,13 +186,24 @@ def data_files(data_store: DataStore, obs_ids: Iterable[int]) -> list[Path]:
 def _read_one(data_store: DataStore, obs_id: int, needed: tuple[str, ...]) -> Observation:
     locations = _locate(data_store, obs_id, ("events", "gti", *needed))
     events = locations["events"]
-    check.check_events_hdu(obs_id, Path(events.path()), events.hdu_name)
+    check_events = functools.partial(check.check_events_hdu, obs_id, Path(events.path()))
+    _checked(obs_id, "events", events, functools.partial(check_events, events.hdu_name))
     observation = data_store.obs(obs_id, required_irf=list(needed))
     for name, location in locations.items():
         path = Path(location.path())
         content = _read(obs_id, name, location, functools.partial(getattr, observation, name))
-        check.check_content(obs_id, name, content, f"{path.name}[{location.hdu_name}]")
+        where = f"{path.name}[{location.hdu_name}]"
+        check_content = functools.partial(check.check_content, obs_id, name, content, where)
+        _checked(obs_id, name, location, check_content)
     return observation
+
+
+def _checked(obs_id: int, name: str, location: Any, check_part: Callable[[], None]) -> None:
+    """Run a check, which may stumble over what the file holds."""
+    try:
+        check_part()
+    except check.READ_ERRORS as error:
+        raise _unreadable(obs_id, name, location, error) from error
 
 
 def _locate(data_store: DataStore, obs_id: int, names: tuple[str, ...]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ a flux per run or interval                           `light_curve`; ``LightCurve
 a map of excess, significance or TS                  ``ExcessMapEstimator``, ``TSMapEstimator``
 peaks in such a map                                  `find_peaks`, `find_peaks_in_flux_map`
 a profile along a line or radius                     ``FluxProfileEstimator``
-the faintest flux that can be detected               ``SensitivityEstimator``
+the faintest flux that can be detected               `sensitivity`; ``SensitivityEstimator``
 counts to significance, without a model              ``WStatCountsStatistic``,
                                                      ``CashCountsStatistic``
 a source model                                       ``SkyModel`` = spectral x spatial x temporal
@@ -242,9 +242,10 @@ from gammapy.stats import (
 
 from ctao_sat.dl5._estimate import flux_points, light_curve
 from ctao_sat.dl5._fit import fit
+from ctao_sat.dl5._sensitivity import sensitivity
 
 # fmt: off
-__all__ = ["fit", "flux_points", "light_curve"]
+__all__ = ["fit", "flux_points", "light_curve", "sensitivity"]
 __all__ += [  # gammapy.astro.darkmatter
     "BurkertProfile", "DMProfile", "DarkMatterAnnihilationSpectralModel",
     "DarkMatterDecaySpectralModel", "EinastoProfile", "IsothermalProfile", "JFactory",

@@ -7,6 +7,7 @@
 `plot_counts`               does the model describe the counts: counts and residuals
 `plot_sed`                  the spectrum: flux points, limits, model with its error
 `plot_light_curve`          the flux over time, in dates
+`plot_irf_performance`      how good are IRFs: area, resolutions, sensitivity
 `save`                      an image of any of them on disk
 ==========================  ==========================================================
 
@@ -17,6 +18,7 @@ line of a cell shows the plot. Legends stand above the axes, where they cannot c
 """
 
 from ctao_sat.plotting.counts import plot_counts
+from ctao_sat.plotting.irf import plot_irf_performance
 from ctao_sat.plotting.light_curve import plot_light_curve
 from ctao_sat.plotting.output import save
 from ctao_sat.plotting.regions import plot_regions
@@ -26,6 +28,7 @@ from ctao_sat.plotting.theta_squared import plot_theta_squared
 
 __all__ = [
     "plot_counts",
+    "plot_irf_performance",
     "plot_light_curve",
     "plot_regions",
     "plot_sed",
