@@ -169,6 +169,66 @@ def exclusion(text):
     return config("on_region:", f"background: {{exclusion: {{{text}}}}}\non_region:")
 
 
+def copy_events(**keys):
+    """Add a copy of the first observation with other keys in its primary header."""
+
+    def spoil():
+        with fits.open(EVENTS, memmap=False) as content:
+            content[0].header.update(keys)
+            content.writeto(EVENTS.with_name("copy.fits"))
+
+    return spoil
+
+
+def responses(*names):
+    """Take the responses out of the observations, and put them into files of these names."""
+
+    def spoil():
+        for path in sorted(EVENTS.parent.glob("obs_*.fits")):
+            with fits.open(path, memmap=False) as content:
+                copy = fits.HDUList([hdu.copy() for hdu in content])
+            for name in names:
+                irfs = fits.HDUList([copy[0], *copy[3:]])
+                irfs.writeto(EVENTS.with_name(name), overwrite=True)
+            copy[:3].writeto(path, overwrite=True)
+
+    return spoil
+
+
+def stamp(**keys):
+    """Put keys into the primary headers of both observations."""
+
+    def spoil():
+        for path in sorted(EVENTS.parent.glob("obs_*.fits")):
+            with fits.open(path, mode="update", memmap=False) as content:
+                content[0].header.update(keys)
+
+    return spoil
+
+
+def event_types(*names):
+    return config(DATA_PATH, f"{DATA_PATH}  event_types: [{', '.join(names)}]\n")
+
+
+def without_index(*changes):
+    """Make changes, and take the index tables away."""
+
+    def spoil():
+        for change in changes:
+            change()
+        HDU_INDEX.unlink()
+        OBS_INDEX.unlink()
+
+    return spoil
+
+
+def second_events(table):
+    """Add a row with another event list of the first observation."""
+    row = dict(table[list(np.char.strip(table["HDU_TYPE"])).index("events")])
+    table.add_row({**row, "FILE_NAME": "copy.fits"})
+    return table
+
+
 REFERENCE = config("light_curve: null", "reference_model: truth.yaml")
 TARGET = "position: 83.633 deg, 22.014 deg"
 DATA_PATH = "  path: dl3\n"
@@ -209,6 +269,42 @@ CASES = [
         ("no data folder", "dl4"), "Check"),
     Case("data folder is a file", config(DATA_PATH, "  path: crab.yaml\n"), DATA,
         ("crab.yaml", "cannot be read"), "copy it again"),
+    # Without index tables
+    Case("two sets of responses", without_index(responses("a.fits", "b.fits")), DATA,
+        ("Observation 1", "2 candidates for 'aeff'", "a.fits[EFFECTIVE AREA]", "b.fits"),
+        "Name the files that belong together"),
+    Case("events twice", without_index(copy_events()), DATA,
+        ("Observation 1 has 2 event lists", "copy.fits[EVENTS]", "obs_000001.fits[EVENTS]"),
+        "EVTYPE"),
+    Case("two event types", without_index(copy_events(EVTYPE="b"), stamp(EVTYPE="a")), DATA,
+        ("Observation 1 has several event types", "'a', 'b'"), "`data.event_types: all`"),
+    Case("event types and none", without_index(copy_events(EVTYPE="b")), DATA,
+        ("with and without an event type", "copy.fits[EVENTS]"), "EVTYPE"),
+    Case("event type unknown", without_index(stamp(EVTYPE="hires"), event_types("hire")), DATA,
+        ("no event type 'hire'",), "Did you mean 'hires'?"),
+    Case("event type of index tables that know none", event_types("hires"), DATA,
+        ("no event type 'hires'",), "data.index: headers"),
+    Case("event type twice the same events",
+        without_index(copy_events(EVTYPE="b"), stamp(EVTYPE="a"), event_types("a", "b")), DATA,
+        ("events of observation 1 are of both event types 'a' and 'b'",), "share no events"),
+    Case("index tables with two event lists", index(HDU_INDEX, second_events), DATA,
+        ("2 tables 'events' for observation 1", "obs_000001.fits", "copy.fits"), "data.index"),
+    Case("no event list", without_index(drop_hdu("EVENTS"), remove(Path("dl3/obs_000002.fits"))),
+        DATA, ("None of 1 FITS files has an event list",), "HDUCLAS1"),
+    Case("events without OBS_ID", without_index(drop_key("EVENTS", "OBS_ID")), DATA,
+        ("no OBS_ID", "obs_000001.fits[EVENTS]"), "put it into its header"),
+    Case("events without a start", without_index(drop_key("EVENTS", "TSTART")), DATA,
+        ("TSTART of observation 1 is absent",), "put it into the header"),
+    Case("one damaged file among others", without_index(truncate(EVENTS)), DATA,
+        ("'obs_000001.fits' cannot be read",), "leave it out"),
+    Case("HDU without name", without_index(drop_key("GTI", "EXTNAME")), DATA,
+        ("gti table has no EXTNAME", "obs_000001.fits[2]"), "name of your choice"),
+    Case("data index of nothing", nothing, DATA, ("no file or folder 'dl5'",), "Check",
+        ("data", "index", "dl5")),
+    Case("data index without FITS files", write(Path("empty/README")), DATA, ("no FITS file",),
+        ".fits.gz", ("data", "index", "empty")),
+    Case("data index over index tables", nothing, OUTPUT, ("hdu-index.fits.gz' is there already",),
+        "--overwrite", ("data", "index", "dl3")),
     # HDUs
     *(Case(f"{kind} without row in the index", without_row(kind), DATA,
         (f"Observation 1 has no {kind}",), EXCLUDE)

@@ -19,7 +19,7 @@ import yaml
 from ctao_sat import recipes, result
 from ctao_sat.cli import cli, main
 
-COMMANDS = ["demo", "init", "validate", "run", "simulate", "info"]
+COMMANDS = ["demo", "init", "validate", "run", "simulate", "info", "data index"]
 INIT = ("init", "--source", "Crab-like", "--position", "83.633 deg, 22.014 deg")
 
 
@@ -46,18 +46,28 @@ def tree(folder: Path) -> dict[str, str]:
 # Help
 
 
+def leaves(group, words=()):
+    """Yield each command by its words; a group stands for the commands in it."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, (*words, name))
+        else:
+            yield " ".join((*words, name)), command
+
+
 def test_all_commands_are_tested():
-    assert sorted(cli.commands) == sorted(COMMANDS)
+    assert sorted(name for name, _ in leaves(cli)) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", "data", *COMMANDS])
 def test_help_has_examples_and_explains_each_option(call, command, option):
-    code, out, err = call(*filter(None, [command]), option)
+    code, out, err = call(*command.split(), option)
     assert (code, err) == (0, "")
     assert f"  ctao-sat {command}" in out.split("Example", 1)[1]
-    if command:
-        options = [one for one in cli.commands[command].params if isinstance(one, click.Option)]
+    if command in COMMANDS:
+        found = dict(leaves(cli))[command]
+        options = [one for one in found.params if isinstance(one, click.Option)]
         assert [one.name for one in options if not one.help] == []
 
 
@@ -73,13 +83,13 @@ def test_version(call):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_examples_of_the_help_are_valid_commands(command):
-    epilog = cli.commands[command].epilog
-    lines = epilog.replace("\n      --", " --").splitlines()
+    found = dict(leaves(cli))[command]
+    lines = found.epilog.replace("\n      --", " --").splitlines()
     examples = [line.split("   ", 1)[0] for line in map(str.strip, lines) if "ctao-sat" in line]
     assert examples
     for example in examples:
-        words = shlex.split(example)[2:]
-        context = cli.commands[command].make_context(command, words)
+        words = shlex.split(example)[1 + len(command.split()) :]
+        context = found.make_context(command, words)
         assert context.args == []
 
 

@@ -79,7 +79,7 @@ def test_parts_are_those_of_the_type(typed_dl3):
 def test_a_store_holds_one_type(typed_dl3):
     with pytest.raises(AmbiguousDataError) as caught:
         dl3.open_dl3(typed_dl3)
-    assert "2 observations have several event types, 1 for example: 'hires', 'lores'" in str(
+    assert "Observation 1 has several event types, like 1 more: 'hires', 'lores'" in str(
         caught.value
     )
     assert "event_types='hires'" in caught.value.remedy
@@ -104,7 +104,10 @@ def test_types_of_different_observations_make_one_store(folder):
 
 @pytest.mark.parametrize(
     ("wanted", "says"),
-    [("hires2", "no event type 'hires2'. Did you mean 'hires'"), ([], "list of event types is empty")],
+    [
+        ("hires2", "no event type 'hires2'. Did you mean 'hires'"),
+        ([], "list of event types is empty"),
+    ],
 )
 def test_types_that_are_not_there(typed_dl3, wanted, says):
     with pytest.raises(SelectionError, match=says):

@@ -59,11 +59,15 @@ def assert_same(built, shipped, columns, rtol):
     assert list(built["OBS_ID"]) == list(shipped["OBS_ID"])
     for name in columns:
         if built[name].dtype.kind in "US":
-            assert [text.strip() for text in built[name]] == [text.strip() for text in shipped[name]]
+            assert [text.strip() for text in built[name]] == [
+                text.strip() for text in shipped[name]
+            ]
         else:
             assert built[name].unit == shipped[name].unit
             # Absolute where a number may be zero, such as an angle.
-            np.testing.assert_allclose(built[name], shipped[name], rtol=rtol, atol=rtol, err_msg=name)
+            np.testing.assert_allclose(
+                built[name], shipped[name], rtol=rtol, atol=rtol, err_msg=name
+            )
 
 
 def test_index_of_simulated_runs_is_that_of_the_simulator(small_dl3, folder):
@@ -241,7 +245,7 @@ class TestWrite:
         path = folder.rename(folder.with_name("Möwe"))
         assert len(dl3.open_dl3(path).obs_ids) == 2
         (path / "obs_000001.fits").rename(path / "Möwe.fits")
-        with pytest.raises(OutputError, match="Möwe.*not ASCII"):
+        with pytest.raises(OutputError, match=r"Möwe.*not ASCII"):
             dl3.write_index(path)
         assert not [file for file in path.iterdir() if "index" in file.name]
 

@@ -106,7 +106,10 @@ def test_event_types_in_one_file():
 
 
 def test_responses_in_the_folder_that_the_events_name():
-    events = [file(f"{i}.fits", {"kind": "events", "OBS_ID": i, "IRF": irf}) for i, irf in ((1, "N"), (2, "S"))]
+    events = [
+        file(f"{i}.fits", {"kind": "events", "OBS_ID": i, "IRF": irf})
+        for i, irf in ((1, "N"), (2, "S"))
+    ]
     irfs = [file(f"{name}/irf_file.fits", "aeff") for name in "NS"]
     assert [of["aeff"] for of in found(*events, *irfs).values()] == [
         "N/irf_file.fits[AEFF]",
@@ -135,7 +138,9 @@ def test_responses_in_the_file_of_another_observation_are_not_taken():
 
 
 def test_an_event_class_is_an_event_type_unless_there_are_event_types():
-    classes = [file(f"{c}.fits", {"kind": "events", "OBS_ID": 1, "EV_CLASS": c}) for c in ("std", "hard")]
+    classes = [
+        file(f"{c}.fits", {"kind": "events", "OBS_ID": 1, "EV_CLASS": c}) for c in ("std", "hard")
+    ]
     assert set(found(*classes)) == {(1, "hard"), (1, "std")}
     typed = file("a.fits", {"kind": "events", "EV_CLASS": "std"}, OBS_ID=1, EVTYPE="a")
     irfs = file("irf.fits", {"kind": "aeff", "EV_CLASS": "hard"})
@@ -185,7 +190,9 @@ def test_ambiguous(files, listed):
 
 def test_many_candidates_are_counted():
     irfs = [file(f"{i:02d}.fits", "aeff") for i in range(30)]
-    with pytest.raises(AmbiguousDataError, match=r"30 candidates .*09\.fits\[AEFF\] … \(30 in all\)"):
+    with pytest.raises(
+        AmbiguousDataError, match=r"30 candidates .*09\.fits\[AEFF\] … \(30 in all\)"
+    ):
         found(file("1.fits", "events", OBS_ID=1), *irfs)
 
 
@@ -199,7 +206,10 @@ def test_untyped_events_with_responses_of_two_types():
     ("names", "taken"),
     [
         # ctapipe
-        (["EFFECTIVE AREA", "EFFECTIVE AREA PROTONS", "EFFECTIVE AREA ELECTRONS"], "EFFECTIVE AREA"),
+        (
+            ["EFFECTIVE AREA", "EFFECTIVE AREA PROTONS", "EFFECTIVE AREA ELECTRONS"],
+            "EFFECTIVE AREA",
+        ),
         (["EFFECTIVE_AREA_PROTON", "EFFECTIVE_AREA_GAMMA"], "EFFECTIVE_AREA_GAMMA"),
         (["gammas", "protons", "other"], "gammas"),
         # A response to protons alone is none to gamma rays.
@@ -244,7 +254,9 @@ def test_class_that_gammapy_does_not_read(caplog):
 def test_what_an_index_cannot_do_without():
     with pytest.raises(MissingHDUError, match="None of 1 FITS files has an event list"):
         found(file("irf.fits", "aeff"))
-    with pytest.raises(MissingColumnError, match=r"An event list has no OBS_ID\..*1\.fits\[EVENTS\]"):
+    with pytest.raises(
+        MissingColumnError, match=r"An event list has no OBS_ID\..*1\.fits\[EVENTS\]"
+    ):
         found(file("1.fits", "events"))
     with pytest.raises(MissingColumnError, match=r"aeff table has no EXTNAME.*1\.fits\[2\]"):
         found(file("1.fits", "events", {"kind": "aeff", "EXTNAME": ""}, OBS_ID=1))

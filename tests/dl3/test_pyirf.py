@@ -27,7 +27,10 @@ def values(*shape, seed):
     return np.random.default_rng(seed).uniform(0.5, 1.5, size=shape)
 
 
-AEFF = {name: values(6, 3, seed=i) * 1e5 * u.m**2 for i, name in enumerate(("gamma", "proton", "electron"))}
+AEFF = {
+    name: values(6, 3, seed=i) * 1e5 * u.m**2
+    for i, name in enumerate(("gamma", "proton", "electron"))
+}
 EDISP = values(6, 30, 3, seed=3)
 PSF = values(6, 3, 20, seed=4) / u.sr
 BKG = values(6, 3, seed=5) * u.Unit("1e-6 MeV-1 s-1 sr-1")
@@ -90,7 +93,12 @@ def test_pyirf_states_neither_telescope_nor_observation(tmp_path):
     path = write(tmp_path / "irf.fits", *full_enclosure(aeff("gamma", "EFFECTIVE AREA")))
     headers = [fits.getheader(path, i) for i in range(1, 5)]
     assert not any({"OBS_ID", "TELESCOP", "INSTRUME"} & set(header) for header in headers)
-    assert [header["HDUCLAS4"] for header in headers] == ["AEFF_2D", "EDISP_2D", "PSF_TABLE", "BKG_2D"]
+    assert [header["HDUCLAS4"] for header in headers] == [
+        "AEFF_2D",
+        "EDISP_2D",
+        "PSF_TABLE",
+        "BKG_2D",
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["fits", "fits.gz"])
@@ -129,7 +137,9 @@ def test_point_like_with_rad_max(tmp_path, events):
     "order", [("gamma", "proton", "electron"), ("proton", "electron", "gamma")]
 )
 @pytest.mark.parametrize("names", [CTAPIPE, {name: f"EFFECTIVE_AREA_{name}S" for name in CTAPIPE}])
-def test_effective_area_of_gamma_rays_among_those_of_particles(tmp_path, events, order, names, caplog):
+def test_effective_area_of_gamma_rays_among_those_of_particles(
+    tmp_path, events, order, names, caplog
+):
     areas = [aeff(name, names[name]) for name in order]
     irfs = write(tmp_path / "irf.fits", *full_enclosure(*areas))
     with caplog.at_level(logging.INFO, "ctao_sat"):
@@ -166,7 +176,9 @@ def test_areas_of_the_same_name(tmp_path, events):
 def test_full_enclosure_beside_point_like(tmp_path, events):
     areas = [aeff("gamma", "AREA FULL"), aeff("gamma", "AREA POINT", point_like=True)]
     irfs = write(tmp_path / "irf.fits", *areas)
-    with pytest.raises(AmbiguousDataError, match=r"irf\.fits\[AREA FULL\], irf\.fits\[AREA POINT\]"):
+    with pytest.raises(
+        AmbiguousDataError, match=r"irf\.fits\[AREA FULL\], irf\.fits\[AREA POINT\]"
+    ):
         dl3.open_dl3([events, irfs])
 
 

@@ -49,7 +49,8 @@ def test_error_of_the_joint_fit_is_at_most_the_better_one(joint, single):
     assert joint.status == "detection"
     for name in ("amplitude", "index"):
         numbers = {
-            key: run.summary["fit"]["parameters"][name] for key, run in (single | {"": joint}).items()
+            key: run.summary["fit"]["parameters"][name]
+            for key, run in (single | {"": joint}).items()
         }
         best = min(numbers[key]["error"] for key in single)
         assert 0 < numbers[""]["error"] <= best
@@ -124,7 +125,7 @@ def test_plan_counts_runs(config):
 
 
 def test_types_must_be_chosen(config):
-    with pytest.raises(AmbiguousDataError, match="'hires', 'lores'.*`data.event_types: all`"):
+    with pytest.raises(AmbiguousDataError, match=r"'hires', 'lores'.*`data.event_types: all`"):
         recipes.plan(parse(Spectrum1DConfig, config()))
     with pytest.raises(SelectionError, match="no event type 'hires2'"):
         recipes.plan(parse(Spectrum1DConfig, config(event_types=["hires2"])))

@@ -30,8 +30,8 @@ def data() -> None:
 
 @data.command(
     epilog="Examples:\n\n\b\n"
-    "  ctao-sat data index dl3                         write dl3/hdu-index.fits.gz, obs-index.fits.gz\n"
-    "  ctao-sat data index events irfs -o index        events and responses in folders of their own\n"
+    "  ctao-sat data index dl3                         write the tables into the folder\n"
+    "  ctao-sat data index events irfs -o index        events and responses apart\n"
     "  ctao-sat data index dl3 --overwrite             after files were added"
 )
 @click.argument("paths", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -43,14 +43,12 @@ def index(paths, out, as_json, overwrite, quiet):
     """Write the index tables of folders or files, built from their headers."""
     from ctao_sat import dl3
 
-    hdus, runs = dl3.write_index(
-        paths, out, overwrite=overwrite, progress=progress_wanted(quiet)
-    )
+    hdus, runs = dl3.write_index(paths, out, overwrite=overwrite, progress=progress_wanted(quiet))
     if as_json:
         show_json(table_rows(hdus))
     elif not quiet:
         types = sorted({str(name) for name in runs["EVTYPE"]} - {""})
-        of_types = f" of event types {', '.join(types)}" if types else ""
+        of_types = f"; event types: {', '.join(types)}" if types else ""
         click.echo(f"Indexed {len(hdus)} tables of {len(runs)} event lists{of_types}.")
 
 

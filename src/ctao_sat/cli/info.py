@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from ctao_sat.cli._common import common_options, json_option, show_json, show_table, table_rows
+from ctao_sat.cli._common import (
+    common_options,
+    json_option,
+    progress_wanted,
+    show_json,
+    show_table,
+    table_rows,
+)
 
 __all__ = ["info"]
 
@@ -32,7 +39,7 @@ def info(path, as_json, quiet):
     elif (folder / result.MARKER).is_file():
         content, show = _run(folder)
     else:
-        content, show = _data(folder)
+        content, show = _data(folder, progress_wanted(quiet))
     if as_json:
         show_json(content)
     elif not quiet:
@@ -65,12 +72,12 @@ def _run(folder: Path) -> tuple[dict, Callable[[], None]]:
     return summary, show
 
 
-def _data(path: Path) -> tuple[list[dict], Callable[[], None]]:
+def _data(path: Path, progress: bool) -> tuple[list[dict], Callable[[], None]]:
     from astropy.table import vstack
 
     from ctao_sat.dl3 import observation_index, open_event_types
 
-    stores = open_event_types(path)
+    stores = open_event_types(path, progress=progress)
     tables = []
     for name, store in stores.items():
         table = observation_index(store)

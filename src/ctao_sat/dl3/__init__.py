@@ -39,8 +39,8 @@ The classes are Gammapy's own objects, not copies or subclasses; the functions i
 that Gammapy does not have are the verbs of this level. Binned data follow in `ctao_sat.dl4`.
 
 Known in Gammapy 2.1: ``DataStore.from_events_files`` keeps only the first of two files that share
-an observation ID, for example two event types, and takes every PSF for ``psf_3gauss``. `open_dl3`
-does not.
+an observation ID, for example two event types, and takes every PSF for one of three Gaussians.
+`open_dl3` does not.
 
 Examples
 --------

@@ -193,6 +193,8 @@ def need_columns(found: Iterable[str], columns: Iterable[str], name: str, where:
 
 def check_disjoint(obs_id: int, lists: Mapping[str, EventList]) -> None:
     """Check that no event of an observation is of two event types."""
+    if len(lists) < 2:
+        return
     places = {name: (of.time.mjd, of.radec.ra.deg, of.radec.dec.deg) for name, of in lists.items()}
     for one, other in itertools.combinations(places, 2):
         (time, ra, dec), (other_time, other_ra, other_dec) = places[one], places[other]

@@ -161,7 +161,9 @@ def _info(path: Path, index: int, header: fits.Header, primary: fits.Header) -> 
         header=header,
         columns=columns,
         obs_id=_integer(primary.get("OBS_ID")) if obs_id is None else obs_id,
-        event_type=header_text(header, "EVTYPE") or header_text(primary, "EVTYPE") or header_text(header, "EV_CLASS"),
+        event_type=header_text(header, "EVTYPE")
+        or header_text(primary, "EVTYPE")
+        or header_text(header, "EV_CLASS"),
         point_like=header_text(header, "HDUCLAS3").upper() == "POINT-LIKE",
     )
 

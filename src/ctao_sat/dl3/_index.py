@@ -126,7 +126,9 @@ def _caldb_files(hdus: list[HDUInfo]) -> list[Path]:
         for telescope, caldb, irf in keys
         if root and telescope and caldb and irf
     ]
-    return fits_files(sorted(filter(Path.is_dir, folders))) if any(map(Path.is_dir, folders)) else []
+    return (
+        fits_files(sorted(filter(Path.is_dir, folders))) if any(map(Path.is_dir, folders)) else []
+    )
 
 
 def _base_dir(named: list[str | os.PathLike], files: list[Path]) -> Path:
@@ -304,7 +306,8 @@ def write_index(
         )
     tables = index_tables(named, base_dir=folder, progress=progress)
     contents = [
-        _gzipped(table, name) for table, name in zip(tables, ("HDU_INDEX", "OBS_INDEX"), strict=True)
+        _gzipped(table, name)
+        for table, name in zip(tables, ("HDU_INDEX", "OBS_INDEX"), strict=True)
     ]
     with staged_file(targets[0]) as first, staged_file(targets[1]) as second:
         first.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ _OTHERS = {
 }
 _MAX_LISTED = 10
 _REMEDY = (
-    "Name the files that belong together, as a list of paths, or put OBS_ID, EVTYPE into their "
+    "Name the files that belong together, as a list of paths, or put OBS_ID or EVTYPE into their "
     "headers."
 )
 
@@ -42,23 +42,20 @@ class ObservationHDUs:
 
     Parameters
     ----------
+    obs_id : int
+        The observation.
     events : HDUInfo
-        The event list; it has an ``obs_id``.
+        The event list.
     event_type : str
         The event type, empty if the files do not state any.
     parts : dict of HDUInfo
         By kind: ``gti``, ``aeff`` … those that there are, each of a class that Gammapy reads.
     """
 
+    obs_id: int
     events: HDUInfo
     event_type: str
     parts: dict[str, HDUInfo]
-
-    @property
-    def obs_id(self) -> int:
-        """The observation."""
-        assert self.events.obs_id is not None
-        return self.events.obs_id
 
 
 def match_hdus(hdus: Iterable[HDUInfo]) -> list[ObservationHDUs]:
@@ -96,7 +93,7 @@ def match_hdus(hdus: Iterable[HDUInfo]) -> list[ObservationHDUs]:
             f"None of {len({hdu.path for hdu in known})} FITS files has an event list.",
             remedy="It is a table with HDUCLAS1 = 'EVENTS'. Name the event files as well.",
         )
-    _check_lists(lists)
+    by_id = _by_id(lists)
     names = _names(known)
     shelves: _Shelves = defaultdict(list)
     for hdu in known:
@@ -104,12 +101,12 @@ def match_hdus(hdus: Iterable[HDUInfo]) -> list[ObservationHDUs]:
             shelves[hdu.kind, hdu.obs_id].append(hdu)
     _warn_of_unknown(known)
     found = []
-    for events in sorted(lists, key=lambda hdu: (hdu.obs_id, hdu.event_type)):
+    for obs_id, events in by_id:
         chosen = {kind: _choose(kind, events, shelves) for kind in (*_OWN, *_RESPONSES)}
         parts = {kind: hdu for kind, hdu in chosen.items() if hdu is not None}
         for hdu in (events, *parts.values()):
             _check_name(hdu, names)
-        found.append(ObservationHDUs(events, events.event_type, parts))
+        found.append(ObservationHDUs(obs_id, events, events.event_type, parts))
     return found
 
 
@@ -122,7 +119,9 @@ def _typed(hdus: list[HDUInfo]) -> list[HDUInfo]:
     ]
     if not any(stated):
         return hdus
-    return [hdu if has else replace(hdu, event_type="") for hdu, has in zip(hdus, stated, strict=True)]
+    return [
+        hdu if has else replace(hdu, event_type="") for hdu, has in zip(hdus, stated, strict=True)
+    ]
 
 
 def _inherit(hdus: list[HDUInfo]) -> list[HDUInfo]:
@@ -145,8 +144,8 @@ def _inherit(hdus: list[HDUInfo]) -> list[HDUInfo]:
     return known
 
 
-def _check_lists(lists: list[HDUInfo]) -> None:
-    """Make sure that each event list can be told from the others."""
+def _by_id(lists: list[HDUInfo]) -> list[tuple[int, HDUInfo]]:
+    """Return the event lists, sorted, each of which can be told from the others."""
     types: dict[int, dict[str, list[HDUInfo]]] = defaultdict(lambda: defaultdict(list))
     for events in lists:
         if events.obs_id is None:
@@ -173,6 +172,11 @@ def _check_lists(lists: list[HDUInfo]) -> None:
                 f"{_listed([events for same in by_type.values() for events in same])}.",
                 remedy="Name the files to take, or put EVTYPE into all headers.",
             )
+    return [
+        (obs_id, by_type[event_type][0])
+        for obs_id, by_type in sorted(types.items())
+        for event_type in sorted(by_type)
+    ]
 
 
 def _choose(kind: str, events: HDUInfo, shelves: _Shelves) -> HDUInfo | None:
@@ -285,7 +289,8 @@ def _listed(hdus: Sequence[HDUInfo]) -> str:
     """Return the tables as text, in files named from their common folder on."""
     common = os.path.commonpath([hdu.path.absolute().parent for hdu in hdus])
     texts = [
-        f"{os.path.relpath(hdu.path, common)}[{hdu.name or hdu.index}]" for hdu in hdus[:_MAX_LISTED]
+        f"{os.path.relpath(hdu.path, common)}[{hdu.name or hdu.index}]"
+        for hdu in hdus[:_MAX_LISTED]
     ]
     more = f" … ({len(hdus)} in all)" if len(hdus) > _MAX_LISTED else ""
     return f"{', '.join(texts)}{more}"

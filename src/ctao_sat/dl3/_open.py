@@ -173,22 +173,21 @@ def _read_tables(folder: Path) -> _Tables:
             f"The index tables in '{folder}' list no observation.", remedy=f"{_AGAIN.capitalize()}."
         )
     hdu_table.meta["BASE_DIR"] = str(folder)
+    hdu_table.meta.pop(FROM_HEADERS, None)
     _check_unique(hdu_table, obs_table)
     return hdu_table, obs_table
 
 
 def _check_unique(hdu_table: HDUIndexTable, obs_table: ObservationTable) -> None:
     """Raise an error where Gammapy would take the first of several rows."""
+    texts = (_texts(hdu_table, name) for name in ("HDU_TYPE", "HDU_CLASS"))
+    keys = list(zip(hdu_table["OBS_ID"], _event_types(hdu_table), *texts, strict=True))
+    counts = Counter(keys)
     places = defaultdict(set)
-    keys = zip(
-        hdu_table["OBS_ID"],
-        _event_types(hdu_table),
-        *(_texts(hdu_table, name) for name in ("HDU_TYPE", "HDU_CLASS")),
-        strict=True,
-    )
     for row, key in enumerate(keys):
-        location = hdu_table.location_info(row)
-        places[key].add(f"{location.path(abs_path=False)}[{location.hdu_name}]")
+        if counts[key] > 1:
+            location = hdu_table.location_info(row)
+            places[key].add(f"{location.path(abs_path=False)}[{location.hdu_name}]")
     for (obs_id, event_type, kind, _), found in places.items():
         if len(found) > 1:
             raise AmbiguousDataError(
@@ -222,7 +221,9 @@ def _stated(tables: _Tables) -> list[str]:
     """Return the event types of the event lists, sorted."""
     kinds = _texts(tables[0], "HDU_TYPE")
     types = _event_types(tables[0])
-    return sorted({name for name, kind in zip(types, kinds, strict=True) if kind == "events"} or {""})
+    return sorted(
+        {name for name, kind in zip(types, kinds, strict=True) if kind == "events"} or {""}
+    )
 
 
 def _wanted(tables: _Tables, event_types: str | Iterable[str] | None) -> list[str]:
@@ -256,8 +257,9 @@ def _store(tables: _Tables, types: list[str]) -> DataStore:
     several = {obs_id: sorted(of) for obs_id, of in found.items() if len(of) > 1}
     if several:
         obs_id, of = next(iter(several.items()))
+        others = f", like {len(several) - 1} more" if len(several) > 1 else ""
         raise AmbiguousDataError(
-            f"{len(several)} observations have several event types, {obs_id} for example: "
+            f"Observation {obs_id} has several event types{others}: "
             f"{', '.join(repr(name) for name in of)}.",
             remedy=f"Choose one, such as event_types={of[0]!r} (`data.event_types: [{of[0]}]`), or "
             "open each with open_event_types (`data.event_types: all`).",
@@ -268,5 +270,7 @@ def _store(tables: _Tables, types: list[str]) -> DataStore:
     # A row without an event type is shared by all.
     rows = np.isin(names, [*types, ""])
     of_types = np.isin(hdu_table["OBS_ID"], list(found))
-    runs = np.isin(_event_types(obs_table), [*types, ""]) & np.isin(obs_table["OBS_ID"], list(found))
+    runs = np.isin(_event_types(obs_table), [*types, ""]) & np.isin(
+        obs_table["OBS_ID"], list(found)
+    )
     return DataStore(hdu_table[rows & of_types], obs_table[runs])

@@ -216,7 +216,9 @@ def significance(
     # One row a run, when its last event type is in; Gammapy counted its time for each type.
     last = {runs[dataset.name]: row for row, dataset in enumerate(datasets)}
     table = table[list(last.values())]
-    factor = (np.cumsum(u.Quantity(list(livetimes.values()))) / table["livetime"].quantity).to_value("")
+    factor = (
+        np.cumsum(u.Quantity(list(livetimes.values()))) / table["livetime"].quantity
+    ).to_value("")
     for name in ("livetime", "ontime"):
         table[name] = table[name].quantity * factor
     for name in (name for name in table.colnames if name.endswith("_rate")):
