@@ -95,12 +95,16 @@ class TableData:
         low, high = (self.columns[f"{axis}_{end}"] for end in ("LO", "HI"))
         return np.atleast_1d(low).astype(float), np.atleast_1d(high).astype(float)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape that the axes say."""
+        return tuple(self.edges(axis)[0].size for axis in self.axes)
+
     def has_shape(self) -> bool:
         """Return whether all required columns are there, with the shape that the axes say."""
         if not self.axes or not self.has(*self.required):
             return False
-        shape = tuple(self.edges(axis)[0].size for axis in self.axes)
-        return all(self.columns[name].shape == shape for name in self.values)
+        return all(self.columns[name].shape == self.shape for name in self.values)
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,13 @@ def _table(info: HDUInfo, hdu: fits.BinTableHDU) -> TableData:
         known = name if name in COLUMNS.get(info.hdu_class, {}) else _OTHER_NAMES.get(name, name)
         columns[known] = np.array(array)
         units[known] = unit
-    return TableData(info, columns, units, n_rows)
+    table = TableData(info, columns, units, n_rows)
+    if info.hdu_class.startswith("bkg_") and table.has(*table.required):
+        rate = columns["BKG"]
+        # GADF recommends the one order, H.E.S.S. and CTA-1DC have the other; Gammapy reads both.
+        if rate.shape != table.shape and rate.shape == table.shape[::-1]:
+            columns["BKG"] = rate.T
+    return table
 
 
 def header_number(header: fits.Header, key: str) -> float:

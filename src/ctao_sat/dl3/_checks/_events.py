@@ -99,10 +99,15 @@ def directions(content: Content) -> Iterator[Fault]:
                 values = table.columns[name].astype(float)
                 bad = int(np.count_nonzero((values < low - _ANGLE) | (values > high + _ANGLE)))
                 if bad:
+                    # From -180 to 180 is another custom, which software takes for the same angle.
+                    turned = name == "RA" and np.nanmin(values) >= -180 and np.nanmax(values) <= 360
                     yield Fault(
                         f"{bad} of {table.n_rows} values of {name} are not between {low} and "
-                        f"{high} deg.",
+                        f"{high} deg, but go from {np.nanmin(values):.4g} to "
+                        f"{np.nanmax(values):.4g}.",
                         table.hdu,
+                        "info" if turned else None,
+                        "Nothing to do for Gammapy." if turned else "",
                     )
             if header_text(table.header, "OBS_MODE").upper() == "DRIFT":
                 continue

@@ -43,7 +43,6 @@ class Part:
     obs_id: int | None
     event_type: str
     point_like: bool
-    has_rad_max: bool
     pointing: tuple[float, float]
     times: tuple[float, float]
 
@@ -141,7 +140,6 @@ def _part(table: TableData) -> Part:
         obs_id=info.obs_id,
         event_type=info.event_type,
         point_like=info.point_like,
-        has_rad_max=header_number(info.header, "RAD_MAX") > 0,
         pointing=pair("RA_PNT", "DEC_PNT"),
         times=pair("TSTART", "TSTOP"),
     )

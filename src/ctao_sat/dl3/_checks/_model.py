@@ -107,7 +107,8 @@ class CheckResult:
     checks_run : dict of int
         Number of files, or folders, on which a check was made, by its name.
     checks_not_run : dict of dict
-        Number of files on which a check could not be made, by its name, then by the reason.
+        Number of files on which a check could not be made, by its name, then by the reason; 0 if
+        there was nothing to check.
     """
 
     findings: tuple[Finding, ...]
@@ -173,13 +174,13 @@ class CheckResult:
 
     def __str__(self) -> str:
         lines = [line for group in self.grouped() for line in _lines(*group)]
-        not_run = [
-            f"  {name}: {reason}{_in_files(count)}"
-            for name, why in self.checks_not_run.items()
-            for reason, count in why.items()
-        ]
-        if not_run:
-            lines += ["Not run:", *not_run]
+        by_reason: dict[str, list[str]] = {}
+        for name, why in self.checks_not_run.items():
+            for reason, count in why.items():
+                by_reason.setdefault(reason, []).append(f"{name}{_of_files(count)}")
+        if by_reason:
+            lines.append("Not run:")
+            lines += [f"  {reason}: {', '.join(names)}" for reason, names in by_reason.items()]
         counts = ", ".join(_plural(n, name) for name, n in self.counts.items() if name != "info")
         lines.append(
             f"{_plural(len(self.files), 'file')}, {_plural(len(self.checks_run), 'check')}: "
@@ -207,6 +208,10 @@ def _lines(finding: Finding, files: Sequence[str]) -> list[str]:
         f"  {example}{finding.what}",
     ]
     return [*lines, f"  {finding.remedy}"] if finding.remedy else lines
+
+
+def _of_files(count: int) -> str:
+    return f" (of {count} files)" if count > 1 else ""
 
 
 def _in_files(count: int) -> str:

@@ -70,19 +70,19 @@ def _at_site(
     hdu: str, place: tuple[float, float, float], names: tuple[str, ...]
 ) -> Iterator[Fault]:
     lon, lat, height = place
-    far = {name: _distance(lon, lat, observatory_locations[name]) for name in names}
-    nearest = min(far, key=far.__getitem__)
+    # The usual fault is a longitude counted to the west.
+    turned = {name: _distance(-lon, lat, observatory_locations[name]) for name in names}
+    straight = {name: _distance(lon, lat, observatory_locations[name]) for name in names}
+    nearest = min(names, key=lambda name: min(straight[name], turned[name]))
     location = observatory_locations[nearest]
-    true_lon, true_lat = location.lon.deg, location.lat.deg
     true_height = location.height.to_value("m")
     faults = []
-    if far[nearest] > _DISTANCE:
-        # The sign makes all others: a longitude counted to the west.
-        sign = lon * true_lon < 0 and abs(lon + true_lon) < abs(lon - true_lon)
+    if straight[nearest] > _DISTANCE:
+        sign = turned[nearest] < 0.5 * straight[nearest]
         faults.append(
-            f"GEOLON {lon:.4f} deg, GEOLAT {lat:.4f} deg are {far[nearest]:.0f} km from {nearest} "
-            f"({true_lon:.4f}, {true_lat:.4f})"
-            + (": the sign of GEOLON is wrong, east is positive" if sign else "")
+            f"GEOLON {lon:.4f} deg, GEOLAT {lat:.4f} deg are {straight[nearest]:.0f} km from "
+            f"{nearest} ({location.lon.deg:.4f}, {location.lat.deg:.4f})"
+            + (f": the sign of GEOLON is wrong, without it {turned[nearest]:.0f} km" if sign else "")
         )
     if abs(height - true_height) > _HEIGHT:
         kilometres = abs(1000 * height - true_height) <= _HEIGHT

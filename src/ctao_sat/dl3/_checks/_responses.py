@@ -42,7 +42,9 @@ def _gauss_faults(table: TableData) -> Iterator[Fault]:
     columns = {name: table.columns[name].astype(float) for name in table.values}
     one, two, three = (np.radians(columns[f"SIGMA_{i}"]) ** 2 for i in (1, 2, 3))
     area = one + columns["AMPL_2"] * two + columns["AMPL_3"] * three
-    integral = 2 * np.pi * columns["SCALE"] * area
+    # GADF has S / pi before the Gaussians, much software S alone.
+    full = 2 * np.pi * columns["SCALE"] * area
+    integral = np.where(np.abs(full / np.pi - 1) <= _NORM, full / np.pi, full)
     if np.any((columns["SCALE"] > 0) & (area <= 0)):
         count = int(np.count_nonzero((columns["SCALE"] > 0) & (area <= 0)))
         yield Fault(f"{count} of {area.size} PSFs have no width.", table.hdu)
@@ -135,7 +137,10 @@ def containment(content: Content) -> Iterator[Fault]:
         shape = header_text(table.header, "HDUCLAS3").upper()
         if shape not in _SHAPES:
             yield Fault(
-                f"HDUCLAS3 is '{shape}': Gammapy takes it for FULL-ENCLOSURE.", table.hdu, "warning"
+                f"HDUCLAS3 is '{shape}': Gammapy takes it for FULL-ENCLOSURE.",
+                table.hdu,
+                "warning",
+                f"Set it to {' or '.join(_SHAPES)}.",
             )
     kinds = {table.info.kind for table in responses}
     for table in content.of("aeff"):
@@ -165,7 +170,8 @@ def _point_like(aeff: TableData, kinds: set[str]) -> Iterator[Fault]:
             "applied twice.",
             aeff.hdu,
         )
-    if "rad_max" not in kinds and not header_number(aeff.header, "RAD_MAX") > 0:
+    stated = header_number(aeff.header, "RAD_MAX") > 0 or "RAD_MAX" in aeff.columns
+    if "rad_max" not in kinds and not stated:
         yield Fault(
             "The effective area is POINT-LIKE, and there is neither a table nor a key RAD_MAX: "
             "the size of its region is not known.",

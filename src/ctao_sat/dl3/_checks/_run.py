@@ -27,7 +27,7 @@ __all__ = ["check"]
 
 # What the values of a header that is no number, or a huge one, make of arithmetic.
 _FAILURES = (*READ_ERRORS, ArithmeticError)
-_NO_TABLE = "no table of the kind"
+_NO_TABLE = "there is no table for it"
 _NOT_CLAIMED = "no file says that it is CTAO-GADF"
 
 
@@ -164,7 +164,7 @@ def _result(outcomes: list[_Outcome], files: list[str]) -> CheckResult:
     for (name, why), count in sorted(not_run.items()):
         reasons[name][why] = count
     for name in _never(run, reasons):
-        reasons[name][_NOT_CLAIMED if name == SCHEMA.name else _NO_TABLE] = len(files)
+        reasons[name][_NOT_CLAIMED if name == SCHEMA.name else _NO_TABLE] = 0
     order = {severity: i for i, severity in enumerate(SEVERITIES)}
     findings = sorted(
         (finding for outcome in outcomes for finding in outcome.findings),

@@ -20,6 +20,9 @@ __all__ = [
     "units",
 ]
 
+# Columns whose unit Gammapy guesses: from TIMEUNIT, as s-1 MeV-1 sr-1, or as 1 because it
+# normalises the PSF.
+_GUESSED = ("START", "STOP", "BKG", "SCALE")
 # Columns that Gammapy does without.
 _DISPENSABLE = ("EVENT_ID",)
 # Densities, and the axis that they are integrated over.
@@ -79,28 +82,36 @@ def units(content: Content) -> Iterator[Fault]:
     for table in content.tables:
         there = [name for name in table.required if name in table.units]
         absent = [name for name in there if table.required[name] and not table.units[name]]
-        if absent:
-            # Gammapy takes those of a GTI table from TIMEUNIT, and makes up those of others.
-            needed = table.info.kind == "events"
+        guessed = [name for name in absent if name in _GUESSED]
+        if guessed:
             yield Fault(
-                f"There is no unit of {', '.join(absent)}.",
+                f"There is no unit of {', '.join(guessed)}; Gammapy guesses it.",
                 table.hdu,
-                "error" if needed else "warning",
+                "warning",
             )
+        if len(absent) > len(guessed):
+            names = ", ".join(name for name in absent if name not in guessed)
+            yield Fault(f"There is no unit of {names}.", table.hdu)
         for name in there:
-            if table.units[name] and not _is_like(table.units[name], table.required[name]):
-                yield Fault(
-                    f"The unit of {name} is '{table.units[name]}', "
-                    f"not of the kind of '{table.required[name] or 1}'.",
-                    table.hdu,
-                )
+            if table.units[name]:
+                yield from _unit_fault(table, name)
 
 
-def _is_like(found: str, expected: str) -> bool:
+def _unit_fault(table: TableData, name: str) -> Iterator[Fault]:
+    found, expected = table.units[name], table.required[name]
     try:
-        return u.Unit(found).is_equivalent(u.Unit(expected))
+        if not u.Unit(found).is_equivalent(u.Unit(expected)):
+            yield Fault(
+                f"The unit of {name} is '{found}', not of the kind of '{expected or 1}'.", table.hdu
+            )
     except (ValueError, TypeError):
-        return False
+        guessed = name in _GUESSED
+        yield Fault(
+            f"The unit of {name}, '{found}', is none that FITS knows"
+            + ("; Gammapy guesses it." if guessed else "."),
+            table.hdu,
+            "warning" if guessed else None,
+        )
 
 
 def axes(content: Content) -> Iterator[Fault]:
@@ -113,10 +124,22 @@ def axes(content: Content) -> Iterator[Fault]:
                 yield Fault(f"The bins of {axis} {fault}.", table.hdu)
         if not names or len(names) < len(table.axes):
             continue
-        shape = tuple(table.edges(axis)[0].size for axis in table.axes)
-        for name in table.values:
-            if table.has(name) and table.columns[name].shape != shape:
-                yield _shape_fault(table, name, shape)
+        shape = table.shape
+        wrong = [n for n in table.values if n in table.columns and table.columns[n].shape != shape]
+        if wrong:
+            yield Fault(
+                f"The shape of {', '.join(wrong)} is {table.columns[wrong[0]].shape}; the axes "
+                f"{', '.join(table.axes)} say {shape}.",
+                table.hdu,
+            )
+        elif table.info.hdu_class == "bkg_3d" and shape[0] == shape[2]:
+            yield Fault(
+                f"There are {shape[0]} bins of energy as of DETX: the order of the axes is "
+                "ambiguous.",
+                table.hdu,
+                "warning",
+                "Both orders are in use; choose another number of bins.",
+            )
 
 
 def _edge_fault(table: TableData, axis: str) -> str:
@@ -133,19 +156,6 @@ def _edge_fault(table: TableData, axis: str) -> str:
     if not points and gap > _AXIS_TOLERANCE * np.max(np.abs(high)):
         return f"leave gaps, or overlap, by up to {gap:.3g} {table.units[f'{axis}_LO']}".rstrip()
     return ""
-
-
-def _shape_fault(table: TableData, name: str, shape: tuple[int, ...]) -> Fault:
-    found = table.columns[name].shape
-    swapped = found == shape[::-1] and table.info.kind == "bkg"
-    return Fault(
-        f"The shape of {name} is {found}; the axes {', '.join(table.axes)} say {shape}.",
-        table.hdu,
-        "warning" if swapped else None,
-        "Gammapy turns the axes round; other software may not. Write them in GADF's order."
-        if swapped
-        else "",
-    )
 
 
 def finite(content: Content) -> Iterator[Fault]:
