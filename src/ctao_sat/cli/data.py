@@ -13,7 +13,6 @@ from ctao_sat.cli._common import (
     show_json,
     table_rows,
 )
-
 from ctao_sat.cli.data_check import check
 
 __all__ = ["data"]

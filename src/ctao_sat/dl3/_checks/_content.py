@@ -9,9 +9,19 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ctao_sat.dl3 import _check
-from ctao_sat.dl3._headers import HDUInfo, header_text, hdu_infos
+from ctao_sat.dl3._headers import HDUInfo, hdu_infos, header_text
 
-__all__ = ["Content", "TableData", "header_number", "index_type", "is_dialect", "read_content", "safe_bins"]
+__all__ = [
+    "AXES",
+    "COLUMNS",
+    "Content",
+    "TableData",
+    "header_number",
+    "index_type",
+    "is_dialect",
+    "read_content",
+    "safe_bins",
+]
 
 # Columns of a response, by the class: the name in GADF, and the unit that the values are of.
 _ENERGY = {"ENERG_LO": "TeV", "ENERG_HI": "TeV"}

@@ -57,7 +57,9 @@ def event_order(content: Content) -> Iterator[Fault]:
         if table.has("TIME"):
             back = int(np.count_nonzero(np.diff(table.columns["TIME"]) < 0))
             if back:
-                yield Fault(f"{back} of {table.n_rows} events are earlier than the last.", table.hdu)
+                yield Fault(
+                    f"{back} of {table.n_rows} events are earlier than the last.", table.hdu
+                )
 
 
 def event_gti(content: Content) -> Iterator[Fault | NotRun]:

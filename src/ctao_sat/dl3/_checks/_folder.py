@@ -1,6 +1,7 @@
 """Checks across the files of a folder: what belongs together, and the index tables."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -177,7 +178,9 @@ def index_targets(folder: Folder) -> Iterator[Fault]:
         if known is not None and row.hdu.upper() not in known:
             yield _of(row, f"It lists an HDU '{row.hdu}' of '{row.path.name}', which has none.")
         elif known is None and not row.path.is_file():
-            yield _of(row, f"It lists a file '{row.path.name}', which is not there.")
+            unset = re.search(r"\$\w+", str(row.path))
+            why = f" without the variable {unset[0]}, which is not set" if unset else ""
+            yield _of(row, f"It lists a file '{row.path.name}', which is not there{why}.")
 
 
 def _of(row: IndexRow | ObservationRow, what: str) -> Fault:

@@ -82,7 +82,11 @@ def _at_site(
         faults.append(
             f"GEOLON {lon:.4f} deg, GEOLAT {lat:.4f} deg are {straight[nearest]:.0f} km from "
             f"{nearest} ({location.lon.deg:.4f}, {location.lat.deg:.4f})"
-            + (f": the sign of GEOLON is wrong, without it {turned[nearest]:.0f} km" if sign else "")
+            + (
+                f": the sign of GEOLON is wrong, without it {turned[nearest]:.0f} km"
+                if sign
+                else ""
+            )
         )
     if abs(height - true_height) > _HEIGHT:
         kilometres = abs(1000 * height - true_height) <= _HEIGHT
@@ -104,8 +108,7 @@ def _distance(lon: float, lat: float, location: EarthLocation) -> float:
 def _separation(one: tuple, other: tuple) -> np.ndarray:
     (lon, lat), (lon2, lat2) = one, other
     half = (
-        np.sin((lat - lat2) / 2) ** 2
-        + np.cos(lat) * np.cos(lat2) * np.sin((lon - lon2) / 2) ** 2
+        np.sin((lat - lat2) / 2) ** 2 + np.cos(lat) * np.cos(lat2) * np.sin((lon - lon2) / 2) ** 2
     )
     return 2 * np.arcsin(np.sqrt(np.clip(half, 0, 1)))
 

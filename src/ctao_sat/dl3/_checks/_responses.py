@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctao_sat.dl3._checks._content import Content, TableData, header_number, safe_bins
-from ctao_sat.dl3._checks._model import Fault, NotRun
+from ctao_sat.dl3._checks._model import Fault, NotRun, Severity
 from ctao_sat.dl3._headers import header_text
 
 __all__ = ["containment", "edisp_norm", "fov_alignment", "psf_norm", "thresholds"]
@@ -87,13 +87,13 @@ def _norm_faults(content: Content, table: TableData, total: NDArray, what: str) 
     inside = safe_bins(content, table)
     used = np.isfinite(total) & (total != 0)
     bad = used & (np.abs(total - 1) > _NORM)
-    for mask, severity in ((inside, None), (~inside, "info")):
+    cases: tuple[tuple[NDArray, Severity | None], ...] = ((inside, None), (~inside, "info"))
+    for mask, severity in cases:
         rows = bad & mask
         if not rows.any():
             continue
-        where = ""
-        if not inside.all():
-            where = " within the energy thresholds" if severity is None else " outside of the energy thresholds"
+        where = "" if inside.all() else " within" if severity is None else " outside of"
+        where = f"{where} the energy thresholds" if where else ""
         count = int(np.count_nonzero(used & mask))
         yield Fault(
             f"{what} to {total[rows].min():.3g} … {total[rows].max():.3g} instead of 1 or 0 in "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctao_sat.dl3._check import READ_ERRORS, reason
-from ctao_sat.dl3._checks._content import Content, is_dialect, read_content
+from ctao_sat.dl3._checks._content import is_dialect, read_content
 from ctao_sat.dl3._checks._folder import Folder, Summary, summarise
 from ctao_sat.dl3._checks._model import (
     SEVERITIES,
@@ -156,7 +156,8 @@ def _finding(one: Check, fault: Fault, file: str) -> Finding:
 
 
 def _result(outcomes: list[_Outcome], files: list[str]) -> CheckResult:
-    run, not_run = Counter(), Counter()
+    run: Counter[str] = Counter()
+    not_run: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:
         run.update(outcome.run)
         not_run.update(outcome.not_run)

@@ -56,9 +56,7 @@ def hdu_class(content: Content) -> Iterator[Fault]:
             words = [header_text(info.header, f"HDUCLAS{i}") for i in range(1, 5)]
             yield Fault(f"HDUCLAS1 to HDUCLAS4 are {words}: no class that Gammapy reads.", hdu)
         elif not header_text(info.header, "HDUCLAS1"):
-            yield Fault(
-                f"HDUCLAS1 is absent: taken for {info.hdu_class} by the name.", hdu, "info"
-            )
+            yield Fault(f"HDUCLAS1 is absent: taken for {info.hdu_class} by the name.", hdu, "info")
 
 
 def columns(content: Content) -> Iterator[Fault]:
@@ -167,10 +165,8 @@ def finite(content: Content) -> Iterator[Fault]:
             bad = int(np.count_nonzero(~np.isfinite(array)))
             if bad:
                 # Columns beyond those of GADF may have no value for some events.
-                severity = None if name in table.required else "warning"
-                yield Fault(
-                    f"{bad} of {array.size} values of {name} are not finite.", table.hdu, severity
-                )
+                what = f"{bad} of {array.size} values of {name} are not finite."
+                yield Fault(what, table.hdu, None if name in table.required else "warning")
 
 
 def negative(content: Content) -> Iterator[Fault]:
@@ -213,9 +209,7 @@ def _negative_share(table: TableData, array: NDArray) -> NDArray:
         width = high - low if axis else high**2 - low**2
         shape = [-1 if i == axis else 1 for i in range(array.ndim)]
         array = array * width.reshape(shape)
-        part, whole = (
-            f(array, 0).sum(axis=axis) for f in (np.minimum, np.maximum)
-        )
+        part, whole = (f(array, 0).sum(axis=axis) for f in (np.minimum, np.maximum))
     else:
         part, whole = np.minimum(array, 0), np.maximum(array, 0)
     with np.errstate(divide="ignore", invalid="ignore"):

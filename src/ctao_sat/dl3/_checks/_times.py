@@ -12,7 +12,7 @@ from ctao_sat.dl3._checks._content import Content, TableData, header_number
 from ctao_sat.dl3._checks._model import Fault, NotRun
 from ctao_sat.dl3._headers import header_text
 
-__all__ = ["deadc", "dates", "gti_order", "gti_span", "livetime", "time_reference", "zero_time"]
+__all__ = ["dates", "deadc", "gti_order", "gti_span", "livetime", "time_reference", "zero_time"]
 
 _SYSTEMS = ("TT", "UTC", "TAI", "TDB", "TCG", "TCB", "UT1")
 _REFERENCE = ("MJDREFI", "MJDREFF")
@@ -41,12 +41,10 @@ def time_reference(content: Content) -> Iterator[Fault]:
         zero = zero_time(table.header)
         if zero is not None:
             yield from _epoch(table, zero)
-    of_events = [zero_time(table.header) for table in tables if table.info.kind == "events"]
-    of_gti = [zero_time(table.header) for table in tables if table.info.kind == "gti"]
-    if len(of_events) == len(of_gti) == 1 and None not in (*of_events, *of_gti):
-        apart = abs((of_events[0] - of_gti[0]).to_value("s"))
-        if apart > _SPAN:
-            yield Fault(f"The references of EVENTS and GTI are {apart:.6g} s apart.")
+    zeros = [zero for zero in (zero_time(table.header) for table in tables) if zero is not None]
+    apart = max((abs((zero - zeros[0]).to_value("s")) for zero in zeros), default=0)
+    if apart > _SPAN:
+        yield Fault(f"The references of EVENTS and GTI are {apart:.6g} s apart.")
 
 
 def _system(table: TableData) -> Iterator[Fault]:
@@ -83,7 +81,7 @@ def _epoch(table: TableData, zero: Time) -> Iterator[Fault]:
 
 def _leap_seconds(zero: Time, mjd: float) -> int:
     end = Time(mjd, format="mjd", scale="utc")
-    return round(float(((end.tai - zero.tai).to_value("s") - (end.mjd - zero.mjd) * 86400)))
+    return round(float((end.tai - zero.tai).to_value("s") - (end.mjd - zero.mjd) * 86400))
 
 
 def zero_time(header: fits.Header) -> Time | None:
@@ -112,8 +110,8 @@ def gti_order(content: Content) -> Iterator[Fault]:
             yield Fault(f"{backwards} of {start.size} intervals end before they begin.", table.hdu)
             continue
         if empty:
-            severity = "error" if empty == start.size else "warning"
-            yield Fault(f"{empty} of {start.size} intervals are empty.", table.hdu, severity)
+            what = f"{empty} of {start.size} intervals are empty."
+            yield Fault(what, table.hdu, None if empty == start.size else "warning")
         order = np.argsort(start, kind="stable")
         if np.any(np.diff(order) < 0):
             yield Fault("The intervals are not in order.", table.hdu, "warning")
