@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from astropy.io import fits
 
 from ctao_sat import recipes, result
 from ctao_sat.cli import cli, main
@@ -192,6 +193,21 @@ def test_json_of_a_simulation(call, work):
     assert (code, out) == (1, "")
     assert "--overwrite" in err
     assert tree(work / "sim") == first
+
+
+def test_a_simulation_in_the_dialect_of_ctao(call, work):
+    product = {
+        "contact": {"name": "A. Person", "organization": "An institute", "email": "a@b.org"},
+        "curation": {"license": "CC-BY-SA-4.0"},
+    }
+    Path("product.yaml").write_text(yaml.safe_dump(product))
+    arguments = ("--target", "83.6 deg, 22 deg", "--n-runs", 1, "--livetime", "2 s", "-o", "sim")
+    code, _, _ = call(
+        "simulate", *arguments, "--dialect", "ctao-gadf", "--metadata", "product.yaml"
+    )
+    assert code == 0
+    header = fits.getheader("sim/obs_000001.fits")
+    assert (header["AUTHOR"], header["DATATYPE"]) == ("A. Person", "ObservationSim")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ __all__ = ["simulate"]
     "  ctao-sat simulate --models crab.yaml --livetime '30 min' -o dl3\n"
     "  ctao-sat simulate --models crab.yaml --irfs Prod5-South-20deg.fits.gz --seed 3 -o dl3\n"
     "  ctao-sat simulate --models plane.yaml --pattern survey --target '0 deg, 0 deg, galactic'\n"
-    "      --width '6 deg' --height '2 deg' --spacing '1.5 deg' -o survey"
+    "      --width '6 deg' --height '2 deg' --spacing '1.5 deg' -o survey\n"
+    "  ctao-sat simulate --models crab.yaml --dialect ctao-gadf --metadata product.yaml -o dl3"
 )
 @click.option(
     "--models",
@@ -65,14 +66,26 @@ __all__ = ["simulate"]
     show_default=True,
     help="Same seed, same events.",
 )
+@click.option(
+    "--dialect",
+    type=click.Choice(["gadf", "ctao-gadf"]),
+    default="gadf",
+    show_default=True,
+    help="Of the files.",
+)
+@click.option(
+    "--metadata",
+    type=click.Path(path_type=Path),
+    help="Product metadata, as YAML: what the dialect 'ctao-gadf' asks for.",
+)
 @out_option("Folder to write.", required=True)
 @json_option("Print the observations as JSON.")
 @parallel_options
 @overwrite_option
 @common_options
 def simulate(
-    models, irfs, target, livetime, deadtime_fraction, start, seed, out, as_json, n_jobs, backend,
-    overwrite, quiet, **pattern,
+    models, irfs, target, livetime, deadtime_fraction, start, seed, dialect, metadata, out, as_json,
+    n_jobs, backend, overwrite, quiet, **pattern,
 ):  # fmt: skip
     """Simulate observations, and write event lists, responses and index tables."""
     import numpy as np
@@ -94,6 +107,8 @@ def simulate(
         n_jobs=n_jobs,
         backend=backend,
         overwrite=overwrite,
+        dialect=dialect,
+        metadata=metadata,
         progress=progress_wanted(quiet),
     )
     if as_json:

@@ -23,6 +23,7 @@ observations, checked to be fit for an analysis      `read_observations`; ``Obse
 the same, of several event types                     `read_event_types`
 a selection of observations, each cut counted        `select_observations`
 the files behind observations                        `data_files`
+observations, to be kept as DL3 files                `write`
 events, in time, energy or region                    ``EventList``
 good time intervals: union, intersection             ``GTI``
 where the telescopes pointed                         ``FixedPointingInfo``
@@ -99,11 +100,13 @@ from ctao_sat.dl3._index import index_tables, write_index
 from ctao_sat.dl3._open import open_dl3, open_event_types
 from ctao_sat.dl3._read import data_files, read_event_types, read_observations
 from ctao_sat.dl3._select import observation_index, select_observations
+from ctao_sat.dl3._write import write
 
 # fmt: off
 __all__ = ["CheckResult", "Finding", "check"]
 __all__ += ["data_files", "index_tables", "observation_index", "open_dl3", "open_event_types"]
-__all__ += ["read_event_types", "read_observations", "select_observations", "write_index"]
+__all__ += ["read_event_types", "read_observations", "select_observations", "write"]
+__all__ += ["write_index"]
 __all__ += [  # gammapy.data
     "GTI", "DataStore", "EventList", "EventListMetaData", "FixedPointingInfo", "GTIMetaData",
     "HDUIndexTable", "Observation", "ObservationFilter", "ObservationMetaData", "ObservationTable",

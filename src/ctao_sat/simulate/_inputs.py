@@ -13,7 +13,7 @@ from gammapy.irf import IRF
 from gammapy.modeling.models import Models, SkyModel
 
 from ctao_sat.errors import ConfigError
-from ctao_sat.simulate._files import MJD_REFERENCE
+from ctao_sat.simulate._run_contents import MJD_REFERENCE
 from ctao_sat.simulate._times import Windows
 
 __all__ = ["Run", "check_energy_range", "check_models", "check_schedule"]

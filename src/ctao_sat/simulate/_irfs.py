@@ -14,6 +14,7 @@ from astropy.io.fits.verify import VerifyWarning
 from astropy.utils.exceptions import AstropyUserWarning
 from gammapy.irf import IRF, ParametricPSF, load_irf_dict_from_file
 
+from ctao_sat.dl3._sites import SITES, site_location
 from ctao_sat.errors import (
     ConfigError,
     DataError,
@@ -24,7 +25,7 @@ from ctao_sat.errors import (
 )
 from ctao_sat.simulate._builtin_array import demo_array
 
-__all__ = ["SITES", "Instrument", "load_instrument", "site_location"]
+__all__ = ["Instrument", "load_instrument"]
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,6 @@ _UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, IndexError),
     *(VerifyWarning, AstropyUserWarning),
 )
-
-# Geodetic longitude (deg, East), latitude (deg) and height (m) of the sites of CTAO.
-SITES = {"north": (-17.8920, 28.7622, 2158.0), "south": (-70.3163, -24.6834, 2150.0)}
 
 
 @dataclass(frozen=True)
@@ -50,30 +48,6 @@ class Instrument:
     name: str
     origin: str
     source: str
-
-
-def site_location(site: str) -> EarthLocation:
-    """Return the place of one of the two sites of CTAO.
-
-    Parameters
-    ----------
-    site : {"north", "south"}
-        La Palma or Paranal.
-
-    Returns
-    -------
-    location : `astropy.coordinates.EarthLocation`
-        The place.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such site.
-    """
-    if site not in SITES:
-        raise ConfigError(f"No site '{site}'.", remedy=did_you_mean(str(site), SITES))
-    lon, lat, height = SITES[site]
-    return EarthLocation.from_geodetic(lon * u.deg, lat * u.deg, height * u.m)
 
 
 def load_instrument(

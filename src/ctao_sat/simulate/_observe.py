@@ -1,9 +1,11 @@
 """Simulate observations of a sky, and write them as DL3."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -14,15 +16,19 @@ from gammapy.irf import IRF
 from gammapy.modeling.models import Models, SkyModel
 from numpy.typing import NDArray
 
+from ctao_sat.dl3._index_tables import Entry
+from ctao_sat.dl3._sites import altaz
+from ctao_sat.dl3._write import Form, build_hdus, write_contents, write_tables
 from ctao_sat.parallel import pmap
 from ctao_sat.result import staged_folder
 from ctao_sat.simulate._background import BackgroundCells, background_cells, offset_direction
 from ctao_sat.simulate._directions import blur_from_irf
 from ctao_sat.simulate._energies import Migration
-from ctao_sat.simulate._files import RunInfo, altaz, write_indices, write_observation
 from ctao_sat.simulate._folder import not_of_a_simulation, write_truth
+from ctao_sat.simulate._form import identifiers, simulation_form
 from ctao_sat.simulate._inputs import Run, check_energy_range, check_models, check_schedule
 from ctao_sat.simulate._irfs import Instrument, load_instrument
+from ctao_sat.simulate._run_contents import NO_EVENTS, RunInfo, run_contents
 from ctao_sat.simulate._sources import Response, draw_source, measure
 
 __all__ = ["observations", "simulate_run"]
@@ -41,6 +47,7 @@ class Job:
     background: BackgroundCells
     rng: np.random.Generator
     folder: Path
+    form: Form
 
 
 def observations(
@@ -62,6 +69,8 @@ def observations(
     backend: str = "auto",
     progress: bool = False,
     overwrite: bool = False,
+    dialect: str = "gadf",
+    metadata: Mapping[str, Any] | str | os.PathLike | None = None,
 ) -> DataStore:
     """Simulate observations and write them as DL3.
 
@@ -116,6 +125,11 @@ def observations(
         Show a progress bar.
     overwrite : bool
         Replace the simulation that ``path`` holds. A folder with anything else is not touched.
+    dialect : {"gadf", "ctao-gadf"}
+        Dialect of the files; see `ctao_sat.dl3.write`. CTAO's needs ``metadata``.
+    metadata : mapping or path-like, optional
+        For "ctao-gadf": product metadata, with contact and licence at least. Facility and site
+        need not be given where an array of CTAO's is simulated at one of its sites.
 
     Returns
     -------
@@ -128,13 +142,14 @@ def observations(
     ConfigError
         If an argument cannot be used.
     DataError
-        If the IRFs cannot be used.
+        If the IRFs cannot be used, or the dialect cannot hold them.
     OutputError
         If ``path`` holds something already, or cannot be written.
 
     Notes
     -----
-    The same generator state gives the same bytes, but for the header key CREATED. Events are
+    The same generator state gives the same bytes, but for the time of writing (CREATED, and
+    ACTSTART where an activity is described). Events are
     drawn from the IRFs as Gammapy interpolates them, not through maps: there are no pixels for
     point sources, and no bins in energy or time. Gammapy's own
     `gammapy.datasets.ObservationEventSampler` goes through maps: with the Prod5 IRFs and its
@@ -164,6 +179,7 @@ def observations(
     >>> len(store.obs_ids), int(events.table["MC_ID"].max())
     (2, 1)
     """
+    wanted = simulation_form(dialect, metadata, irfs)
     truth = check_models(models)
     instrument = load_instrument(irfs, location)
     runs = check_schedule(
@@ -178,17 +194,20 @@ def observations(
         kind="a simulation",
         keep_incomplete=False,
     ) as folder:
-        rows = pmap(
+        jobs = _jobs(truth, runs, instrument, limits, deadtime_fraction, rng, folder, wanted)
+        # What the dialect refuses shall be known before the work.
+        build_hdus(run_contents(NO_EVENTS, jobs[0].info, instrument), wanted)
+        entries = pmap(
             simulate_run,
-            _jobs(truth, runs, instrument, limits, deadtime_fraction, rng, folder),
+            jobs,
             n_jobs=n_jobs,
             backend=backend,
             description="Simulating",
             progress=progress,
         )
-        write_indices(folder, rows, instrument)
+        write_tables(folder, entries, wanted, new_id=identifiers(rng))
         write_truth(truth, folder, final)
-    _warn_of_horizon(rows)
+    _warn_of_horizon(entries)
     return DataStore.from_dir(final)
 
 
@@ -200,6 +219,7 @@ def _jobs(
     deadtime_fraction: float,
     rng: np.random.Generator,
     folder: Path,
+    wanted: Form,
 ) -> list[Job]:
     """Prepare the tables that all runs share, and the random numbers that they do not."""
     irfs, models = instrument.irfs, tuple(truth)
@@ -222,7 +242,7 @@ def _jobs(
             energy_range=limits,
             field_radius=response.field_radius,
         )
-        jobs.append(Job(info, models, instrument, response, cells, child, folder))
+        jobs.append(Job(info, models, instrument, response, cells, child, folder, wanted))
     return jobs
 
 
@@ -235,8 +255,8 @@ def _target(models: tuple[SkyModel, ...], pointing: SkyCoord) -> tuple[str, floa
     return "none", float(pointing.ra.deg), float(pointing.dec.deg)
 
 
-def _warn_of_horizon(rows: list[dict]) -> None:
-    low = [row["OBS_ID"] for row in rows if row["ALT_PNT"] < 0]
+def _warn_of_horizon(entries: list[Entry]) -> None:
+    low = [entry.row["OBS_ID"] for entry in entries if entry.row["ALT_PNT"] < 0]
     if low:
         log.warning(
             "Pointings below the horizon at the time of observation: %s. The events are those of "
@@ -245,7 +265,7 @@ def _warn_of_horizon(rows: list[dict]) -> None:
         )
 
 
-def simulate_run(job: Job) -> dict:
+def simulate_run(job: Job) -> Entry:
     """Simulate one observation and write its file.
 
     Parameters
@@ -255,8 +275,8 @@ def simulate_run(job: Job) -> dict:
 
     Returns
     -------
-    row : dict
-        Its row of the observation index.
+    entry : Entry
+        What the index tables say of it.
     """
     # One stream for each component: the background does not change when a model is added.
     background_rng, *model_rngs = job.rng.spawn(1 + len(job.models))
@@ -264,7 +284,8 @@ def simulate_run(job: Job) -> dict:
     for i, (model, rng) in enumerate(zip(job.models, model_rngs, strict=True), start=1):
         parts.append(_source(job, model, i, rng))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return write_observation(job.folder, columns, job.info, job.instrument)
+    contents = run_contents(columns, job.info, job.instrument)
+    return write_contents(job.folder, contents, job.form, new_id=identifiers(job.rng))
 
 
 def _columns(

@@ -58,7 +58,7 @@ def event_order(content: Content) -> Iterator[Fault]:
             back = int(np.count_nonzero(np.diff(table.columns["TIME"]) < 0))
             if back:
                 yield Fault(
-                    f"{back} of {table.n_rows} events are earlier than the last.", table.hdu
+                    f"{back} of {table.n_rows} events are earlier than the one before.", table.hdu
                 )
 
 
@@ -137,9 +137,15 @@ def field_radius(content: Content, events: TableData) -> float:
     """Return how far from the pointing the responses reach, in degrees; NaN if not known."""
     reach = [
         float(np.max(table.edges("THETA")[1]))
-        for table in content.of("aeff")
+        for table in content.of("aeff", "bkg")
         # A response for one offset says nothing of the field.
         if table.has("THETA_LO", "THETA_HI") and table.edges("THETA")[0].size > 1
+    ]
+    # A background over both coordinates reaches to the corners.
+    reach += [
+        float(np.hypot(*(np.max(np.abs(table.edges(axis))) for axis in ("DETX", "DETY"))))
+        for table in content.of("bkg")
+        if table.has("DETX_LO", "DETX_HI", "DETY_LO", "DETY_HI")
     ]
     if reach:
         return max(reach)
@@ -158,7 +164,7 @@ def event_field(content: Content) -> Iterator[Fault | NotRun]:
     for table in content.of("events"):
         radius, distance = field_radius(content, table), offsets(table)
         if np.isnan(radius):
-            yield NotRun("neither an effective area over the field in the file, nor DSVAL")
+            yield NotRun("no response over the field in the file, and no circle in DSVAL")
             continue
         if distance is None:
             yield NotRun("no directions, or no pointing")

@@ -203,10 +203,8 @@ def _lines(finding: Finding, files: Sequence[str]) -> list[str]:
     hdu = f"[{finding.hdu}]" if finding.hdu else ""
     named = ", ".join(files[:_MAX_NAMED]) + (", …" if len(files) > _MAX_NAMED else "")
     example = "For example: " if len(files) > 1 else ""
-    lines = [
-        f"{finding.severity.upper()} {finding.check}{_in_files(len(files))}: {named} {hdu}".rstrip(),
-        f"  {example}{finding.what}",
-    ]
+    head = f"{finding.severity.upper()} {finding.check}{_in_files(len(files))}"
+    lines = [f"{head}: {named} {hdu}".rstrip(), f"  {example}{finding.what}"]
     return [*lines, f"  {finding.remedy}"] if finding.remedy else lines
 
 

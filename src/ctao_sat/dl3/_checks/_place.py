@@ -82,11 +82,7 @@ def _at_site(
         faults.append(
             f"GEOLON {lon:.4f} deg, GEOLAT {lat:.4f} deg are {straight[nearest]:.0f} km from "
             f"{nearest} ({location.lon.deg:.4f}, {location.lat.deg:.4f})"
-            + (
-                f": the sign of GEOLON is wrong, without it {turned[nearest]:.0f} km"
-                if sign
-                else ""
-            )
+            + (f", with the other sign of GEOLON {turned[nearest]:.0f} km" if sign else "")
         )
     if abs(height - true_height) > _HEIGHT:
         kilometres = abs(1000 * height - true_height) <= _HEIGHT
