@@ -1,5 +1,6 @@
 """What a check is, and what it finds."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,7 +174,12 @@ class CheckResult:
         ]
 
     def __str__(self) -> str:
-        lines = [line for group in self.grouped() for line in _lines(*group)]
+        base = os.path.commonpath([os.path.dirname(file) for file in self.files] or [""])
+        lines = [
+            line
+            for first, files in self.grouped()
+            for line in _lines(first, [os.path.relpath(file, base or ".") for file in files])
+        ]
         by_reason: dict[str, list[str]] = {}
         for name, why in self.checks_not_run.items():
             for reason, count in why.items():

@@ -84,7 +84,7 @@ FILE_CHECKS = (
         "Correct the headers of EVENTS and GTI.", ("events", "gti"), _times.time_reference,
     ),
     Check(
-        "dates", "DATE-OBS and TIME-OBS agree with TSTART, to two minutes", "warning",
+        "dates", "DATE-OBS and TIME-OBS agree with TSTART, to 2 s", "warning",
         "Find out which is right: a wrong MJDREFI or MJDREFF moves all times.", ("events",),
         _times.dates,
     ),

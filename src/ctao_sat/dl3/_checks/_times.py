@@ -20,8 +20,8 @@ _REFERENCE = ("MJDREFI", "MJDREFF")
 _RELATIVE = 1e-6
 # Two roundings of times that count from a date years back: 2e-7 s each.
 _SPAN = 1e-3
-# Between UTC and TT lie 69 s, and DATE-OBS says which only by custom.
-_DATE = 120.0
+# They are often given to the second.
+_DATE = 2.0
 # The first Cherenkov telescopes that took data as event lists, and the end of CTAO's planning.
 _MJD_RANGE = (47892.0, 88069.0)
 
@@ -161,7 +161,7 @@ def deadc(content: Content) -> Iterator[Fault]:
             continue
         if not 0 < found <= 1:
             yield Fault(f"DEADC is {found:.6g}, not between 0 and 1.", table.hdu)
-        if on <= 0 or live < 0:
+        elif on <= 0 or live < 0:
             yield Fault(f"ONTIME is {on:.6g} s, LIVETIME {live:.6g} s.", table.hdu)
         elif abs(live / on - found) > _RELATIVE:
             yield Fault(f"DEADC is {found:.8g}, LIVETIME / ONTIME {live / on:.8g}.", table.hdu)
@@ -191,9 +191,12 @@ def dates(content: Content) -> Iterator[Fault | NotRun]:
         if zero is None or text is None or not abs(start) < 1e11:
             yield NotRun("no DATE-OBS with a time, or no TSTART")
             continue
-        apart = (zero + TimeDelta(start * u.s) - Time(text, scale=zero.scale)).to_value("s")
+        begin = zero + TimeDelta(start * u.s)
+        # GADF asks for UTC; H.E.S.S. writes them in the system of TSTART.
+        times = [Time(text, scale=scale) for scale in ("utc", zero.scale)]
+        apart = min((float((time - begin).to_value("s")) for time in times), key=abs)
         if abs(apart) > _DATE:
-            yield Fault(f"DATE-OBS and TIME-OBS say {text}, {-apart:+.6g} s off TSTART.", table.hdu)
+            yield Fault(f"DATE-OBS and TIME-OBS say {text}, {apart:+.6g} s off TSTART.", table.hdu)
 
 
 def _date(header: fits.Header) -> str | None:
@@ -204,6 +207,7 @@ def _date(header: fits.Header) -> str | None:
     )
     text = day if "T" in day else f"{day}T{time}"
     try:
-        return datetime.datetime.fromisoformat(text).isoformat() if "T" in text else None
+        found = datetime.datetime.fromisoformat(text)
+        return found.replace(tzinfo=None).isoformat() if "T" in text else None
     except ValueError:
         return None
