@@ -7,6 +7,8 @@ from astropy.io import fits
 from ctao_sat import dl3
 from ctao_sat.dl3._checks import FILE_CHECKS
 
+COLUMN_KEYS = {"TTYPE", "TFORM", "TUNIT", "TDIM1", "TDIM2", "TDIM3", "TDIM4", "TDIM5", "TFIEL"}
+COLUMN_KEYS |= {"TDIM6", "TDIM7", "TNULL", "NAXIS"}
 AEFF, EDISP, PSF, BKG = (
     "EFFECTIVE AREA",
     "ENERGY DISPERSION",
@@ -60,16 +62,11 @@ def without_column(hdu, name):
     def change(hdus):
         table = hdus[hdu]
         columns = fits.ColDefs([column for column in table.columns if column.name != name])
-        keys = {k: v for k, v in table.header.items() if k not in fits.BinTableHDU.from_columns(
-            table.columns).header}
-        hdus[hdu] = fits.BinTableHDU.from_columns(columns, name=hdu)
-        hdus[hdu].header.update(keys)
+        # Keys of the columns are set anew.
+        cards = [card for card in table.header.cards if card.keyword[:5] not in COLUMN_KEYS]
+        hdus[hdu] = fits.BinTableHDU.from_columns(columns, fits.Header(cards), name=hdu)
 
     return change
-
-
-def renamed(hdu, old, new):
-    return lambda hdus: hdus[hdu].columns.change_name(old, new)
 
 
 def with_column(hdu, name, values):
@@ -324,7 +321,7 @@ def test_a_planted_fault_is_found(spoiled, name, severity, says, change):
 
 
 def test_each_check_of_a_file_has_a_planted_fault():
-    names = {check.name for check in FILE_CHECKS}
+    names = {check.name for check in FILE_CHECKS} | {"event-field"}
     assert {fault[0] for fault in FAULTS} | {"readable"} == names
 
 

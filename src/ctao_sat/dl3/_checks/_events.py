@@ -1,6 +1,5 @@
 """Checks of event lists."""
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,19 +11,15 @@ from ctao_sat.dl3._headers import header_text
 
 __all__ = [
     "directions",
-    "event_field",
     "event_gti",
     "event_ids",
     "event_order",
-    "field_radius",
     "offsets",
     "phase",
 ]
 
 # Events outside of the good time intervals, before the rate is wrong by as much.
 _MAX_OUTSIDE_TIME = 0.01
-# Badly reconstructed events lie anywhere; if most do, the pointing is that of other data.
-_MAX_OUTSIDE_FIELD = 0.5
 # Directions in single precision: 2e-5 deg at 360 deg.
 _ANGLE = 1e-4
 
@@ -131,52 +126,6 @@ def offsets(table: TableData) -> NDArray | None:
     # Haversine formula: exact for small distances, too.
     half = np.sin((dec - lat) / 2) ** 2 + np.cos(dec) * np.cos(lat) * np.sin((ra - lon) / 2) ** 2
     return np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1))))
-
-
-def field_radius(content: Content, events: TableData) -> float:
-    """Return how far from the pointing the responses reach, in degrees; NaN if not known."""
-    reach = [
-        float(np.max(table.edges("THETA")[1]))
-        for table in content.of("aeff", "bkg")
-        # A response for one offset says nothing of the field.
-        if table.has("THETA_LO", "THETA_HI") and table.edges("THETA")[0].size > 1
-    ]
-    # A background over both coordinates reaches to the corners.
-    reach += [
-        float(np.hypot(*(np.max(np.abs(table.edges(axis))) for axis in ("DETX", "DETY"))))
-        for table in content.of("bkg")
-        if table.has("DETX_LO", "DETX_HI", "DETY_LO", "DETY_HI")
-    ]
-    if reach:
-        return max(reach)
-    for i in range(1, 10):
-        if header_text(events.header, f"DSTYP{i}").upper().startswith("POS"):
-            circle = re.search(
-                r"CIRCLE\(.*,\s*([\d.eE+-]+)\)", header_text(events.header, f"DSVAL{i}")
-            )
-            if circle:
-                return float(circle[1])
-    return np.nan
-
-
-def event_field(content: Content) -> Iterator[Fault | NotRun]:
-    """Events within the field of view of the responses."""
-    for table in content.of("events"):
-        radius, distance = field_radius(content, table), offsets(table)
-        if np.isnan(radius):
-            yield NotRun("no response over the field in the file, and no circle in DSVAL")
-            continue
-        if distance is None:
-            yield NotRun("no directions, or no pointing")
-            continue
-        outside = int(np.count_nonzero(distance > radius + _ANGLE))
-        if outside:
-            yield Fault(
-                f"{outside} of {table.n_rows} events are outside of the field of view, "
-                f"{radius:.3g} deg, up to {np.nanmax(distance):.1f} deg from the pointing.",
-                table.hdu,
-                "error" if outside > _MAX_OUTSIDE_FIELD * table.n_rows else None,
-            )
 
 
 def phase(content: Content) -> Iterator[Fault]:

@@ -3,13 +3,15 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ctao_sat.dl3._checks._content import Content, TableData, header_number, index_type
+from ctao_sat.dl3._checks._events import offsets
 from ctao_sat.dl3._checks._model import Fault, NotRun
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "IndexRow",
     "Part",
     "Summary",
+    "event_field",
     "index_complete",
     "index_header",
     "index_targets",
@@ -31,6 +34,12 @@ _POINTING = 0.01
 _TIME = 1.0
 _RESPONSES = ("aeff", "edisp", "psf", "bkg", "rad_max")
 _REFERENCE = ("MJDREFI", "MJDREFF")
+# Distances from the pointing are counted in steps, in degrees.
+_STEP = 0.05
+# Directions in single precision.
+_ANGLE = 1e-4
+# Badly reconstructed events lie anywhere; if most do, the pointing is that of other data.
+_MAX_OUTSIDE = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,11 @@ class Part:
     point_like: bool
     pointing: tuple[float, float]
     times: tuple[float, float]
+    # How far from the pointing a response reaches, in degrees; NaN if it does not say.
+    reach: float = np.nan
+    # Of events, their number in each step of distance from the pointing, and the largest.
+    distances: NDArray | None = None
+    farthest: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,9 @@ def _part(table: TableData) -> Part:
     def pair(one: str, two: str) -> tuple[float, float]:
         return header_number(info.header, one), header_number(info.header, two)
 
+    distance = offsets(table) if info.kind == "events" else None
+    if distance is not None and not np.isfinite(distance).all():
+        distance = None
     return Part(
         path=info.path,
         hdu=table.hdu,
@@ -143,7 +160,22 @@ def _part(table: TableData) -> Part:
         point_like=info.point_like,
         pointing=pair("RA_PNT", "DEC_PNT"),
         times=pair("TSTART", "TSTOP"),
+        reach=_reach(table),
+        distances=None if distance is None else np.bincount((distance / _STEP).astype(int)),
+        farthest=np.nan if distance is None else float(np.max(distance, initial=0)),
     )
+
+
+def _reach(table: TableData) -> float:
+    if table.info.kind == "aeff" or table.info.hdu_class == "bkg_2d":
+        # A response for one offset says nothing of the field.
+        if table.has("THETA_LO", "THETA_HI") and table.edges("THETA")[0].size > 1:
+            return float(np.max(table.edges("THETA")[1]))
+    elif table.has("DETX_LO", "DETX_HI", "DETY_LO", "DETY_HI"):
+        # A background over both coordinates reaches to the corners.
+        sides = (np.max(np.abs(table.edges(axis)), initial=0) for axis in ("DETX", "DETY"))
+        return float(np.hypot(*sides))
+    return np.nan
 
 
 def _texts(table: TableData, name: str) -> list[str]:
@@ -250,18 +282,54 @@ def observation_ids(folder: Folder) -> Iterator[Fault]:
 
 def responses(folder: Folder) -> Iterator[Fault | NotRun]:
     """Each event list has good time intervals, aeff, edisp, and a psf or a RAD_MAX."""
-    indexed: dict[int, set[str]] = defaultdict(set)
+    indexed: dict[int | None, set[str]] = defaultdict(set)
     for row in folder.rows:
         indexed[row.obs_id].add(row.kind)
-    of_file: Mapping[str, list[Part]] = defaultdict(list)
+    for events, near in _belonging(folder):
+        found = {part.kind for part in near} | indexed[events.obs_id]
+        yield from _absent(events, near, found)
+
+
+def event_field(folder: Folder) -> Iterator[Fault | NotRun]:
+    """Events within the field of view of the responses."""
+    for events, near in _belonging(folder):
+        reach = max((part.reach for part in near if np.isfinite(part.reach)), default=np.nan)
+        if np.isnan(reach):
+            yield NotRun("no response over the field of view")
+        elif events.distances is None:
+            yield NotRun("no directions, or no pointing")
+        else:
+            # Counted in steps, thus from the next step on.
+            first = int(np.ceil(reach / _STEP - 1e-6))
+            outside, total = int(events.distances[first:].sum()), int(events.distances.sum())
+            if outside and events.farthest > first * _STEP + _ANGLE:
+                yield Fault(
+                    f"{outside} of {total} events are {first * _STEP:.2f} to "
+                    f"{events.farthest:.1f} deg from the pointing; the responses reach to "
+                    f"{reach:.2f} deg.",
+                    events.hdu,
+                    "error" if outside > _MAX_OUTSIDE * total else None,
+                    file=str(events.path),
+                )
+
+
+def _belonging(folder: Folder) -> Iterator[tuple[Part, list[Part]]]:
+    """Yield each event list with the tables of its file, and those elsewhere that fit it."""
+    of_file: dict[str, list[Part]] = defaultdict(list)
     for part in folder.parts:
         of_file[_same(part.path)].append(part)
     with_events = {_same(part.path) for part in folder.parts if part.kind == "events"}
-    apart = [p for p in folder.parts if _same(p.path) not in with_events]
+    apart = [part for part in folder.parts if _same(part.path) not in with_events]
+    indexed: dict[int | None, set[str]] = defaultdict(set)
+    for row in folder.rows:
+        indexed[row.obs_id].add(_same(row.path))
     for events in (part for part in folder.parts if part.kind == "events"):
-        near = of_file[_same(events.path)] + [p for p in apart if _fits(p, events)]
-        found = {part.kind for part in near} | indexed.get(events.obs_id or -1, set())
-        yield from _absent(events, near, found)
+        own = of_file[_same(events.path)]
+        if events.obs_id in indexed:
+            elsewhere = [part for part in apart if _same(part.path) in indexed[events.obs_id]]
+        else:
+            elsewhere = [part for part in apart if _fits(part, events)]
+        yield events, own + elsewhere
 
 
 def _fits(part: Part, events: Part) -> bool:

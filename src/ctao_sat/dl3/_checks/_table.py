@@ -67,11 +67,6 @@ FILE_CHECKS = (
         ("events", "gti"), _events.event_gti,
     ),
     Check(
-        "event-field", "events are within the field of view of the responses", "warning",
-        "Limit the analysis to the field (`SafeMaskMaker` with offset-max).", ("events",),
-        _events.event_field,
-    ),
-    Check(
         "directions", "RA and DEC, of events and pointing, are angles in degrees", "error",
         "Correct them, in degrees.", ("events",), _events.directions,
     ),
@@ -150,6 +145,11 @@ FOLDER_CHECKS = (
     Check(
         "responses", "each event list has GTIs, aeff, edisp, psf or RAD_MAX, bkg", "error",
         "Add what is missing.", ("events",), _folder.responses,
+    ),
+    Check(
+        "event-field", "events are within the field of view of the responses", "warning",
+        "Limit the analysis to the field (`SafeMaskMaker` with offset-max).",
+        ("events",), _folder.event_field,
     ),
     Check(
         "observation-id", "each observation and event type has one event list", "error",
