@@ -54,7 +54,8 @@ def test_a_gadf_file_fails(clean_file):
 @needs_schema
 def test_a_claim_is_checked(small_dl3, tmp_path, product):
     observations = dl3.read_observations(dl3.open_dl3(small_dl3), [1])
-    dialect = dl3.write(observations, tmp_path / "dl3", "ctao-gadf", metadata=product)
+    said = product | {"instance": {"facility_name": "Simulated-CTAO"}}
+    dialect = dl3.write(observations, tmp_path / "dl3", "ctao-gadf", metadata=said)
     result = dl3.check(dialect)
     assert result.findings == ()
     assert result.checks_run["ctao-gadf"] == 3

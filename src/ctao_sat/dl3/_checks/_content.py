@@ -199,9 +199,10 @@ def index_type(table: TableData) -> str:
 
 
 def is_dialect(infos: Iterable[HDUInfo]) -> bool:
-    """Return whether a file says that it is CTAO-GADF."""
+    """Return whether a file says that it is CTAO-GADF, or carries CTAO's product metadata."""
     return any(
         header_text(info.header, "HDUCLASS").upper() == "CTAO-GADF"
-        or any(key.startswith("CTAO ") for key in info.header)
+        or "CTAO_GADF" in header_text(info.header, "MODEL").upper()
+        or any(key == "CTAOMETA" or key.startswith("CTAO ") for key in info.header)
         for info in infos
     )
