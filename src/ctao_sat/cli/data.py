@@ -13,13 +13,15 @@ from ctao_sat.cli._common import (
     show_json,
     table_rows,
 )
+from ctao_sat.cli.data_check import check
 
 __all__ = ["data"]
 
 
 @click.group(
     epilog="Examples:\n\n\b\n"
-    "  ctao-sat data index dl3                         write the index tables of a folder"
+    "  ctao-sat data index dl3                         write the index tables of a folder\n"
+    "  ctao-sat data check dl3                         what would make an analysis wrong, or fail"
 )
 def data() -> None:
     """Work on folders of event lists and responses."""
@@ -47,3 +49,6 @@ def index(paths, out, as_json, overwrite, quiet):
         types = sorted({str(name) for name in runs["EVTYPE"]} - {""})
         of_types = f"; event types: {', '.join(types)}" if types else ""
         click.echo(f"Indexed {len(hdus)} tables of {len(runs)} event lists{of_types}.")
+
+
+data.add_command(check)

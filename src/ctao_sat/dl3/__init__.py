@@ -18,6 +18,7 @@ you have or want                                     start with
 a folder with or without index tables, or files      `open_dl3`
 several event types of the same observations         `open_event_types`
 the index tables of files                            `index_tables`; `write_index`
+files, checked for what would make results wrong     `check`
 observations, checked to be fit for an analysis      `read_observations`; ``Observations``
 the same, of several event types                     `read_event_types`
 a selection of observations, each cut counted        `select_observations`
@@ -95,6 +96,7 @@ from gammapy.irf import (
     load_irf_dict_from_file,
 )
 
+from ctao_sat.dl3._checks import CheckResult, Finding, check
 from ctao_sat.dl3._index import index_tables, write_index
 from ctao_sat.dl3._irf_files import read_irfs
 from ctao_sat.dl3._irf_sets import irf_set
@@ -105,7 +107,8 @@ from ctao_sat.dl3._select import observation_index, select_observations
 from ctao_sat.dl3._write import write
 
 # fmt: off
-__all__ = ["data_files", "index_tables", "irf_performance", "irf_set", "observation_index"]
+__all__ = ["CheckResult", "Finding", "check"]
+__all__ += ["data_files", "index_tables", "irf_performance", "irf_set", "observation_index"]
 __all__ += ["open_dl3", "open_event_types", "read_event_types", "read_irfs", "read_observations"]
 __all__ += ["select_observations", "write", "write_index"]
 __all__ += [  # gammapy.data

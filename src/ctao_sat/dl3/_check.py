@@ -30,6 +30,8 @@ __all__ = [
     "exclude_remedy",
     "hdu_names",
     "need_columns",
+    "open_fits",
+    "read_to_end",
     "reason",
     "refuse_too_many_columns",
 ]
@@ -83,7 +85,7 @@ def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[fits.HDUList]:
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file, and turn into an error what astropy only warns of: an early end."""
     # Opened here, because astropy does not close what it cannot read.
     with warnings.catch_warnings(), _open_binary(path) as file:
@@ -95,18 +97,20 @@ def _open(path: Path) -> Iterator[fits.HDUList]:
 
 def all_headers(path: Path) -> list[fits.Header]:
     """Return the headers of all HDUs; a damaged file raises one of `READ_ERRORS`."""
-    with _open(path) as hdus:
+    with open_fits(path) as hdus:
         # All headers are read, thus a file that ends too early is noticed wherever it does.
         headers = [hdu.header for hdu in hdus]
-        place = hdus.fileinfo(len(hdus) - 1)
-        if place["file"].compression:
-            _read_to_end(place["file"], place["datLoc"] + place["datSpan"])
+        read_to_end(hdus)
     return headers
 
 
-def _read_to_end(file: Any, length: int) -> None:
-    """Raise an error unless a compressed file is whole, and long enough."""
-    file.seek(length - 1)
+def read_to_end(hdus: fits.HDUList) -> None:
+    """Raise an error unless a file, if compressed, is whole and long enough."""
+    place = hdus.fileinfo(len(hdus) - 1)
+    file = place["file"]
+    if not file.compression:
+        return
+    file.seek(place["datLoc"] + place["datSpan"] - 1)
     if not file.read(1):
         raise EOFError("it ends too early")
     # The checksum is at the end.
@@ -116,7 +120,7 @@ def _read_to_end(file: Any, length: int) -> None:
 
 def hdu_names(path: Path) -> list[str]:
     """Return the names of all HDUs, in capitals; a damaged file raises one of `READ_ERRORS`."""
-    with _open(path) as hdus:
+    with open_fits(path) as hdus:
         # All headers are read, thus a file that ends too early is noticed wherever it does.
         return [hdu.name.upper() for hdu in hdus]
 
@@ -125,7 +129,7 @@ def check_table_file(path: Path) -> None:
     """Raise an error unless a file holds a FITS table."""
     remedy = "The file is truncated or no FITS table; copy or make it again."
     try:
-        with _open(path) as hdus:
+        with open_fits(path) as hdus:
             found = any(isinstance(hdu, fits.BinTableHDU) and hdu.columns for hdu in hdus)
     except READ_ERRORS as error:
         raise FileFormatError(
@@ -150,7 +154,7 @@ def refuse_too_many_columns(header: fits.Header) -> None:
 
 def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
     """Check header keys, columns and units of events."""
-    with _open(path) as hdus:
+    with open_fits(path) as hdus:
         header = hdus[hdu_name].header
         if "OBS_ID" in hdus[0].header:
             # CTAO-GADF identifies a product in its primary header.

@@ -13,7 +13,7 @@ from ctao_sat.config import expand_path
 from ctao_sat.dl3 import _check as check
 from ctao_sat.errors import FileFormatError, MissingDataError
 
-__all__ = ["HDUInfo", "fits_files", "header_text", "read_headers"]
+__all__ = ["HDUInfo", "fits_files", "hdu_infos", "header_text", "read_headers"]
 
 _SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
@@ -130,14 +130,18 @@ def read_headers(path: str | os.PathLike) -> list[HDUInfo]:
     if not file.is_file():
         raise MissingDataError(f"There is no file '{file}'.", remedy="Check the path.")
     try:
-        headers = check.all_headers(file)
-        return [_info(file, index, header, headers[0]) for index, header in enumerate(headers)]
+        return hdu_infos(file, check.all_headers(file))
     except check.READ_ERRORS as error:
         raise FileFormatError(
             f"The file '{file.name}' cannot be read: {check.reason(error)}.",
             remedy="It is truncated, damaged or no FITS file; copy it again, or leave it out.",
             where=str(file),
         ) from error
+
+
+def hdu_infos(path: Path, headers: list[fits.Header]) -> list[HDUInfo]:
+    """Return what the headers of a file say; a damaged header raises one of `READ_ERRORS`."""
+    return [_info(path, index, header, headers[0]) for index, header in enumerate(headers)]
 
 
 def _info(path: Path, index: int, header: fits.Header, primary: fits.Header) -> HDUInfo:
