@@ -9,7 +9,7 @@ from typing import Any
 
 from astropy.io import fits
 
-__all__ = ["creator", "version", "write_fits"]
+__all__ = ["creator", "gzipped", "version", "write_fits"]
 
 
 def version() -> str:
@@ -32,10 +32,25 @@ def write_fits(path: Path, hdus: Sequence[Any]) -> None:
     hdus : sequence of HDUs
         The primary one first.
     """
-    if path.suffix != ".gz":
+    if path.suffix == ".gz":
+        path.write_bytes(gzipped(hdus))
+    else:
         fits.HDUList(list(hdus)).writeto(path)
-        return
+
+
+def gzipped(hdus: Sequence[Any]) -> bytes:
+    """Return the bytes of a compressed FITS file.
+
+    Parameters
+    ----------
+    hdus : sequence of HDUs
+        The primary one first.
+
+    Returns
+    -------
+    content : bytes
+        The same whenever it is made: astropy's own writer puts the time into the gzip header.
+    """
     buffer = io.BytesIO()
     fits.HDUList(list(hdus)).writeto(buffer)
-    # astropy's own writer puts the time of writing into the gzip header.
-    path.write_bytes(gzip.compress(buffer.getvalue(), mtime=0))
+    return gzip.compress(buffer.getvalue(), mtime=0)

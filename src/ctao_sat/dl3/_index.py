@@ -1,7 +1,5 @@
 """Build the index tables of DL3 files from their headers."""
 
-import gzip
-import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +14,8 @@ from astropy.time import Time
 from gammapy.data import DataStore, HDUIndexTable, ObservationTable
 
 from ctao_sat.config import expand_path
+from ctao_sat.dl3._files import gzipped
+from ctao_sat.dl3._hdus import GADF
 from ctao_sat.dl3._headers import HDUInfo, fits_files, header_text, read_headers
 from ctao_sat.dl3._match import ObservationHDUs, match_hdus
 from ctao_sat.errors import MissingColumnError, OutputError
@@ -27,12 +27,7 @@ __all__ = ["FROM_HEADERS", "index_tables", "write_index"]
 # Marks tables that were built from headers, and not read from a file; not written.
 FROM_HEADERS = "HEADERS"
 
-_GADF = {
-    "HDUCLASS": "GADF",
-    "HDUDOC": "https://github.com/open-gamma-ray-astro/gamma-astro-data-formats",
-    "HDUVERS": "0.3",
-    "HDUCLAS1": "INDEX",
-}
+_INDEX = {**GADF, "HDUCLAS1": "INDEX"}
 _NEEDED = ("TSTART", "TSTOP")
 _POINTING = ("RA_PNT", "DEC_PNT")
 # GADF's columns that headers state; none is written if no header has it.
@@ -153,7 +148,7 @@ def _hdu_table(observations: list[ObservationHDUs], base: Path) -> HDUIndexTable
         for hdu in (observation.events, *observation.parts.values())
     ]
     table = HDUIndexTable(rows=rows)
-    table.meta = {**_GADF, "HDUCLAS2": "HDU", "BASE_DIR": str(base), FROM_HEADERS: True}
+    table.meta = {**_INDEX, "HDUCLAS2": "HDU", "BASE_DIR": str(base), FROM_HEADERS: True}
     return table
 
 
@@ -188,7 +183,7 @@ def _obs_table(observations: list[ObservationHDUs]) -> ObservationTable:
     if np.isfinite(telescopes).all():
         table["N_TELS"] = np.array(telescopes, dtype=int)
     table["EVENT_COUNT"] = [int(header["NAXIS2"]) for header in headers]
-    table.meta = {**_GADF, "HDUCLAS2": "OBS", **reference, **_site(headers)}
+    table.meta = {**_INDEX, "HDUCLAS2": "OBS", **reference, **_site(headers)}
     return table
 
 
@@ -322,12 +317,10 @@ def _gzipped(table: Table, name: str) -> bytes:
     plain.meta = {
         key: value for key, value in table.meta.items() if key not in ("BASE_DIR", FROM_HEADERS)
     }
-    buffer = io.BytesIO()
     try:
-        fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(plain, name=name)]).writeto(buffer)
+        return gzipped([fits.PrimaryHDU(), fits.BinTableHDU(plain, name=name)])
     except UnicodeEncodeError as error:
         raise OutputError(
             f"FITS cannot hold the text '{error.object}': it is not ASCII.",
             remedy="Rename the file or folder, or open it without index tables.",
         ) from error
-    return gzip.compress(buffer.getvalue(), mtime=0)
