@@ -4,6 +4,7 @@ Public is what a module lists in ``__all__``; in a module without one, the class
 have no leading underscore. A name may be public in several modules; it counts once.
 """
 
+import dataclasses
 import inspect
 import pkgutil
 import re
@@ -133,11 +134,17 @@ def test_all_has_no_duplicates(level):
     assert len(level.__all__) == len(set(level.__all__))
 
 
-def test_verbs_are_public_functions(level):
-    verbs = {name for name, value in exported_by(level).items() if is_verb(value)}
+def test_what_is_added_are_functions_and_what_they_return(level):
+    added = {name: value for name, value in exported_by(level).items() if is_verb(value)}
+    verbs = {name: value for name, value in added.items() if name.islower()}
     assert verbs
-    assert all(inspect.isfunction(getattr(level, verb)) for verb in verbs)
-    assert all(inspect.getdoc(getattr(level, verb)) for verb in verbs)
+    assert all(inspect.isfunction(value) for value in verbs.values())
+    # No subclasses of Gammapy's: plain records, such as the findings of a check.
+    records = [value for name, value in added.items() if name not in verbs]
+    assert all(
+        dataclasses.is_dataclass(value) and value.__bases__ == (object,) for value in records
+    )
+    assert all(inspect.getdoc(value) for value in added.values())
 
 
 def test_docstring_names_exist(level):
