@@ -219,6 +219,10 @@ class CompiledLikelihood:
         slopes, _ = self._map.slopes(x, p)
         return stat, by_p[self._map.free_index] * slopes
 
+    def n_clipped(self, x: np.ndarray) -> int:
+        """Return in how many bins with counts nothing is predicted."""
+        return self._engine.n_clipped(self._map.values(x))
+
     def _second_derivatives(self, x: np.ndarray, kind: str) -> np.ndarray:
         if kind not in ("observed", "fisher"):
             raise ConfigError(

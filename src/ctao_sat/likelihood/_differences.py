@@ -236,6 +236,10 @@ class _Line(NamedTuple):
 
 def _along(function, p, column, limits, value) -> _Line:
     """Differentiate along one parameter, with other steps until two orders agree."""
+    if limits[0] == limits[1]:
+        # Nowhere to go.
+        none = np.zeros(value.size)
+        return _Line(np.zeros(p.size), 1.0, False, none, none)
     unit = abs(p[column]) or 1.0
     best, least = _try_step(function, p, column, limits, value, _STEP * unit)
     for i in range(1, _MAX_SHORTENINGS + 1):

@@ -17,6 +17,7 @@ from ctao_sat.kernels.joint import (
     statistic,
     statistic_and_gradient,
 )
+from ctao_sat.kernels.statistics import CASH, TRUNCATION
 from ctao_sat.likelihood._plan import Plan
 from ctao_sat.likelihood._priors import Priors
 from ctao_sat.likelihood._terms import Terms
@@ -168,6 +169,18 @@ class Engine:
         if self._full is None:
             self._full = self.terms.plan(f, full=True)
         return self._full
+
+    def n_clipped(self, p: np.ndarray) -> int:
+        """Return the number of bins with counts whose prediction is truncated."""
+        f, _, _ = self.spectra(p, 0)
+        arrays = self.plan_for(f).arrays
+        mu = np.empty(len(arrays.offset))
+        predict(arrays, f, mu)
+        return sum(
+            int(np.count_nonzero((mu[a:b] <= TRUNCATION) & (arrays.rows[a:b, 0] > 0)))
+            for a, b, kind in arrays.segments
+            if kind == CASH
+        )
 
     def _add_plan(self, plan: Plan) -> None:
         # The first is kept: it holds where the parameters were at the beginning.

@@ -8,9 +8,11 @@ __all__ = ["ExactCovariance", "exact_covariance", "unbounded"]
 
 # A parameter is at a limit if it is nearer than this part of its error.
 _AT_LIMIT = 1e-2
-# Eigenvalues of a matrix of second derivatives, whose diagonal is scaled to 1, that count as zero;
-# and the share of a parameter in their directions from which on it is not determined.
-_DEGENERATE = 1e-12
+# What counts as zero: eigenvalues of a matrix of second derivatives, whose diagonal is scaled to 1;
+# and its diagonal, for factors of about 1. Derivatives by differences are less sharp.
+_DEGENERATE, _NO_CURVATURE = 1e-10, 1e-12
+_DEGENERATE_NUMERIC, _NO_CURVATURE_NUMERIC = 1e-6, 1e-7
+# The share of a parameter in degenerate directions from which on it is not determined.
 _SHARE = 1e-4
 # The share from which on a parameter is named as one in which there is no minimum.
 _MAIN_SHARE = 0.3
@@ -23,7 +25,8 @@ class ExactCovariance:
     Attributes
     ----------
     matrix : array, shape (n, n)
-        Zero for parameters at a limit, NaN for those that the data do not determine.
+        Zero for parameters at a limit; for those that the data do not determine, infinite
+        variances, and zero otherwise.
     determined : array of bool, shape (n,)
         Which parameters the data determine.
     """
@@ -33,7 +36,7 @@ class ExactCovariance:
 
 
 def exact_covariance(
-    hessian: np.ndarray, x: np.ndarray, limits: np.ndarray
+    hessian: np.ndarray, x: np.ndarray, limits: np.ndarray, *, numeric: bool = False
 ) -> ExactCovariance | None:
     """Return twice the inverse of the second derivatives of -2 ln L.
 
@@ -48,6 +51,8 @@ def exact_covariance(
         The minimum.
     limits : array, shape (2, n)
         Lowest and highest values.
+    numeric : bool
+        Whether derivatives by differences have a part in the second derivatives.
 
     Returns
     -------
@@ -60,21 +65,26 @@ def exact_covariance(
     low, high = limits
     sigma = np.sqrt(2 / np.where(diagonal > 0, diagonal, np.inf))
     free = ~((x - low <= _AT_LIMIT * sigma) | (high - x <= _AT_LIMIT * sigma))
+    tiny, degenerate = _NO_CURVATURE, _DEGENERATE
+    if numeric:
+        tiny, degenerate = _NO_CURVATURE_NUMERIC, _DEGENERATE_NUMERIC
+    flat = free & (np.abs(diagonal) * np.maximum(x**2, 1.0) <= tiny)
+    free &= ~flat
     if np.any(diagonal[free] < 0):
         return None
     # Scaled, so that parameters of all sizes are told from degenerate ones alike.
-    root = np.sqrt(np.where(diagonal[free] > 0, diagonal[free], 1.0))
+    root = np.sqrt(diagonal[free])
     values, axes = np.linalg.eigh(hessian[np.ix_(free, free)] / np.outer(root, root))
-    flat = values < _DEGENERATE
-    if np.any(values < -_DEGENERATE):
+    if np.any(values < -degenerate):
         return None
-    inverse = (axes[:, ~flat] / values[~flat]) @ axes[:, ~flat].T
+    lost = np.abs(values) <= degenerate
+    inverse = (axes[:, ~lost] / values[~lost]) @ axes[:, ~lost].T
     matrix = np.zeros(hessian.shape)
     matrix[np.ix_(free, free)] = 2 * inverse / np.outer(root, root)
-    determined = np.ones(len(x), dtype=bool)
-    determined[free] = np.all(np.abs(axes[:, flat]) < _SHARE, axis=1)
-    matrix[~determined] = np.nan
-    matrix[:, ~determined] = np.nan
+    determined = ~flat
+    determined[free] = np.all(np.abs(axes[:, lost]) < _SHARE, axis=1)
+    matrix[~determined], matrix[:, ~determined] = 0.0, 0.0
+    matrix[~determined, ~determined] = np.inf
     return ExactCovariance(matrix, determined)
 
 

@@ -46,12 +46,16 @@ class OptimizeResult(modeling.OptimizeResult):
 
     def __init__(self, *, make_minuit: Callable[[], Minuit], **kwargs: Any):
         super().__init__(**kwargs)
-        self._make_minuit = make_minuit
+        self._make_minuit: Callable[[], Minuit] | None = make_minuit
 
     @property
-    def minuit(self) -> Minuit:
-        """Minuit object at the minimum."""
-        return self._make_minuit()
+    def minuit(self) -> Minuit | None:
+        """Minuit object at the minimum; None after a journey between processes."""
+        return None if self._make_minuit is None else self._make_minuit()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # It would take the likelihood, and thereby all data, with it.
+        return {**self.__dict__, "_make_minuit": None}
 
 
 def fit_compiled(
@@ -158,12 +162,15 @@ def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResu
     models = datasets.models
     models.parameters.check_limits()
     covariance = _covariance(models.parameters, likelihood.parameters, optimum.covariance)
-    models.covariance = covariance
-    set_covariance(datasets, models.parameters, covariance.data)
+    # Each has its own: Gammapy changes in place what it keeps.
+    models.covariance = covariance.copy()
+    set_covariance(datasets, models.parameters, covariance.copy())
+    best = models.copy()
+    best.covariance = covariance.copy()
     return CompiledFitResult(
         report=likelihood.report,
         optimize_result=OptimizeResult(
-            models=models.copy(),
+            models=best,
             total_stat=optimum.stat,
             backend="ctao_sat",
             method="migrad",
@@ -178,21 +185,24 @@ def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResu
             method=optimum.errors,
             success=optimum.covariance_success,
             message=optimum.covariance_message,
-            matrix=covariance.data,
+            matrix=covariance,
         ),
     )
 
 
 def _covariance(
     parameters: modeling.Parameters, free: Sequence[modeling.Parameter], matrix: np.ndarray
-) -> Covariance:
-    """Return the covariance of values; what is not known is NaN, and all else as it is."""
-    # Gammapy multiplies matrices, and would spread a NaN over all of them.
-    covariance = Covariance.from_factor_matrix(parameters, np.nan_to_num(matrix, nan=0.0))
-    unknown = {
-        id(p) for p, variance in zip(free, np.diag(matrix), strict=True) if np.isnan(variance)
-    }
-    lost = [i for i, parameter in enumerate(parameters) if id(parameter) in unknown]
-    data = covariance.data.copy()
-    data[lost], data[:, lost] = np.nan, np.nan
-    return Covariance(parameters, data)
+) -> np.ndarray:
+    """Return the covariance of values, with infinite variances where there is none.
+
+    Gammapy takes NaN for an error of 1 as soon as it gathers the covariance of models.
+    """
+    unknown = ~np.isfinite(np.diag(matrix))
+    # Gammapy multiplies matrices, and would spread what is not finite over all of them.
+    known = np.where(np.isfinite(matrix), matrix, 0.0)
+    data = Covariance.from_factor_matrix(parameters, known).data.copy()
+    lost = {id(parameter) for parameter, is_lost in zip(free, unknown, strict=True) if is_lost}
+    for i, parameter in enumerate(parameters):
+        if id(parameter) in lost:
+            data[i, i] = np.inf
+    return data

@@ -71,15 +71,32 @@ class _Objective:
     def __init__(self, likelihood: CompiledLikelihood):
         self._likelihood = likelihood
         self._known: dict[int, tuple[bytes, Any]] = {}
+        self._scales: np.ndarray | None = None
         self.n_calls = 0
+
+    def pin(self) -> None:
+        """Take the factors of all further calls for those in the scales of now."""
+        self._scales = self._scales_now()
+
+    def _scales_now(self) -> np.ndarray:
+        return np.array([parameter.scale for parameter in self._likelihood.parameters])
 
     def _at(self, x: np.ndarray, order: int) -> Any:
         key = x.tobytes()
         known = self._known.get(order)
         if known is None or known[0] != key:
             self.n_calls += 1
-            known = self._known[order] = key, self._likelihood.evaluate(x, order)
+            known = self._known[order] = key, self._evaluate(x, order)
         return known[1]
+
+    def _evaluate(self, x: np.ndarray, order: int) -> Any:
+        if self._scales is None:
+            return self._likelihood.evaluate(x, order)
+        ratio = self._scales / self._scales_now()
+        result = self._likelihood.evaluate(x * ratio, order)
+        if order == 0:
+            return result
+        return (result[0], result[1] * ratio) if order == 1 else result * np.outer(ratio, ratio)
 
     def value(self, x: np.ndarray) -> float:
         return self._at(x, 0)
@@ -129,7 +146,12 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         exact = None
         if errors == "hesse" and likelihood.report.is_complete and np.isfinite(minuit.fval):
             end = np.array(minuit.values)
-            exact = exact_covariance(objective.hessian(end), end, _limits(likelihood))
+            exact = exact_covariance(
+                objective.hessian(end),
+                end,
+                _limits(likelihood),
+                numeric=bool(likelihood.report.spectra),
+            )
         if errors == "hesse" and exact is None:
             # What Minuit finds instead is no error, but tells whether this is a minimum.
             minuit.hesse()
@@ -139,6 +161,7 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         # Lost on the way: better the start than no number.
         x, finite = np.array([parameter.factor for parameter in likelihood.parameters]), False
         stat = objective.value(x)
+    objective.pin()
     return Optimum(
         x=x,
         stat=stat,
@@ -149,7 +172,9 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         covariance_message=covariance_message,
         errors=errors,
         n_calls=objective.n_calls,
-        make_minuit=functools.partial(_with_limits, likelihood, objective, minuit, errors),
+        make_minuit=functools.partial(
+            _with_limits, likelihood, objective, minuit, errors, _limits(likelihood)
+        ),
     )
 
 
@@ -178,8 +203,27 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
         inside = near.held | ((end > limits[0]) & (end < limits[1]))
         lower = minuit.valid and minuit.fval <= objective.value(near.x) + _ROUNDING
         if lower and inside.all():
-            return minuit
+            return _beside_steps(likelihood, objective, start, limits, minuit)
     return _minimise_within(likelihood, objective, [near.x, start], limits)
+
+
+def _beside_steps(
+    likelihood: CompiledLikelihood,
+    objective: _Objective,
+    start: np.ndarray,
+    limits: np.ndarray,
+    minuit: Minuit,
+) -> Minuit:
+    """Return a lower minimum if there is one beyond a step of the statistic.
+
+    Where nothing is predicted for a bin with counts, its statistic is a large constant: no
+    derivative tells that there is a step down beside it, differences may.
+    """
+    if likelihood.n_clipped(np.array(minuit.values)) == 0:
+        return minuit
+    other = _minuit(likelihood, objective, start, limits, derivatives=False)
+    other.migrad()
+    return other if other.valid and other.fval < minuit.fval else minuit
 
 
 def _minimise_within(
@@ -204,10 +248,13 @@ def _minimise_within(
 
 
 def _with_limits(
-    likelihood: CompiledLikelihood, objective: _Objective, minuit: Minuit, errors: str
+    likelihood: CompiledLikelihood,
+    objective: _Objective,
+    minuit: Minuit,
+    errors: str,
+    limits: np.ndarray,
 ) -> Minuit:
     """Return Minuit at the same minimum, with limits and errors of its own."""
-    limits = _limits(likelihood)
     with np.errstate(all="ignore"):
         if np.isfinite(limits).any() and not np.isfinite(np.array(minuit.limits)).any():
             end = np.array(minuit.values)
