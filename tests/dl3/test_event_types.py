@@ -223,7 +223,14 @@ class TestJoint:
         (folder / "hires/obs_000002.fits").unlink()
         named = dl3.read_event_types(dl3.open_event_types(folder))
         assert list(named) == ["1-hires", "1-lores", "2-lores"]
-        assert "Observation 2 has no events of type 'hires'" in caplog.text
+        assert "There are no events of type 'hires' of observation 2." in caplog.text
+
+    def test_names_are_fit_for_files(self, typed_dl3):
+        stores = dl3.open_event_types(typed_dl3)
+        slash = dict(zip(("a/b", "c"), stores.values(), strict=True))
+        assert list(dl3.read_event_types(slash, [1])) == ["1-a_b", "1-c"]
+        alike = dict(zip(("a/b", "a b"), stores.values(), strict=True))
+        assert list(dl3.read_event_types(alike, [1])) == ["1-a_b.1", "1-a_b.2"]
 
     def test_an_event_of_two_types_would_count_twice(self, folder):
         with fits.open(folder / "hires/obs_000001.fits", memmap=False) as hdus:

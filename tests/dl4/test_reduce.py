@@ -178,3 +178,11 @@ def test_same_id_twice_gets_two_names(observations, geometry):
     twice = [observations[0], observations[0]]
     names = dl4.reduce(twice, geometry).names
     assert names == [str(observations[0].obs_id), f"{observations[0].obs_id}-2"]
+
+
+def test_names_of_datasets(observations, geometry):
+    datasets = dl4.reduce(observations, geometry, names=["a", "b"])
+    assert datasets.names == ["a", "b"]
+    for names in (["a"], ["a", "a"]):
+        with pytest.raises(ConfigError, match="1 names for 2 observations"):
+            dl4.reduce(observations, geometry, names=names)

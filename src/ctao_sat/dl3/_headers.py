@@ -15,6 +15,7 @@ from ctao_sat.errors import FileFormatError, MissingDataError
 
 __all__ = ["HDUInfo", "fits_files", "hdu_infos", "header_text", "read_headers"]
 
+_MAX_COLUMNS = 999
 _SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
 _KINDS = {"EVENTS": "events", "GTI": "gti", "POINTING": "pointing", "INDEX": "index"}
@@ -172,7 +173,8 @@ def _columns(header: fits.Header) -> dict[str, str]:
     """Return name and unit of the columns; none if the HDU is no table."""
     if header_text(header, "XTENSION") != "BINTABLE":
         return {}
-    numbers = range(1, (_integer(header.get("TFIELDS")) or 0) + 1)
+    # A damaged header may state any number; FITS allows 999.
+    numbers = range(1, min(_integer(header.get("TFIELDS")) or 0, _MAX_COLUMNS) + 1)
     names = {number: header_text(header, f"TTYPE{number}") for number in numbers}
     return {name: header_text(header, f"TUNIT{number}") for number, name in names.items() if name}
 

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def read_event_types(
     """
     every = sorted({int(i) for store in data_stores.values() for i in store.obs_ids})
     ids = every if obs_ids is None else [int(obs_id) for obs_id in obs_ids]
-    unknown = [obs_id for obs_id in ids if obs_id not in every]
+    unknown = sorted(set(ids) - set(every))
     if unknown or not ids:
         raise SelectionError(
             f"There is no observation {unknown[0]}." if unknown else "No observation is selected.",
@@ -125,20 +126,33 @@ def read_event_types(
     for event_type, store in data_stores.items():
         known = set(store.obs_ids)
         there = [obs_id for obs_id in ids if obs_id in known]
-        for obs_id in set(ids) - set(there):
-            log.warning("Observation %d has no events of type '%s'.", obs_id, event_type)
+        absent = [obs_id for obs_id in ids if obs_id not in known]
+        if absent:
+            listed = ", ".join(map(str, absent))
+            log.warning("There are no events of type '%s' of observation %s.", event_type, listed)
         if there:
             observations = read_observations(
                 store, there, required_irf=required_irf, progress=progress
             )
             found[event_type] = dict(zip(there, observations, strict=True))
+    labels = _labels(list(data_stores))
     named = {}
     for obs_id in ids:
         of_run = {name: group[obs_id] for name, group in found.items() if obs_id in group}
         check.check_disjoint(obs_id, {name: obs.events for name, obs in of_run.items()})
         for name, observation in of_run.items():
-            named[f"{obs_id}-{name}" if len(data_stores) > 1 else str(obs_id)] = observation
+            named[f"{obs_id}{labels[name]}"] = observation
     return named
+
+
+def _labels(event_types: list[str]) -> dict[str, str]:
+    """Return the ends of names, of characters that a file name may have; each once."""
+    if len(event_types) == 1:
+        return {event_types[0]: ""}
+    labels = {name: re.sub(r"[^\w.+-]", "_", name) for name in event_types}
+    if len(set(labels.values())) < len(labels):
+        labels = {name: f"{label}.{i}" for i, (name, label) in enumerate(labels.items(), start=1)}
+    return {name: f"-{label}" for name, label in labels.items()}
 
 
 def data_files(data_store: DataStore, obs_ids: Iterable[int]) -> list[Path]:
