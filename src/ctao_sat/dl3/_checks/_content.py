@@ -26,8 +26,15 @@ __all__ = [
     "safe_bins",
 ]
 
-# What damaged files make of reading and arithmetic; astropy asserts some, numpy allocates any.
-FAILURES = (*_check.READ_ERRORS, ArithmeticError, AssertionError, MemoryError)
+# What damaged files make of reading and arithmetic. Astropy asserts something, or stumbles over a
+# name that it has not set; numpy allocates what it is told.
+FAILURES = (
+    *_check.READ_ERRORS,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    UnboundLocalError,
+)
 
 # Columns of a response, by the class: the name in GADF, and the unit that the values are of.
 _ENERGY = {"ENERG_LO": "TeV", "ENERG_HI": "TeV"}

@@ -104,7 +104,8 @@ def _check_file(path: Path, schema: bool) -> _Outcome:
     try:
         content = read_content(path)
         claims = is_dialect(content.infos)
-        outcome.summary = summarise(content)
+        with np.errstate(all="ignore"):
+            outcome.summary = summarise(content)
     except FAILURES as error:
         what = f"The file cannot be read: {reason(error)}."
         outcome.findings = [_finding(READABLE, Fault(what), str(path))]
