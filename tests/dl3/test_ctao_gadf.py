@@ -90,7 +90,9 @@ def test_what_the_caller_says_goes_first(observation, tmp_path, said):
     }
     said["instance"] |= {"site_id": "CTAO-South", "category": "C", "event_type": "type 1"}
     said["curation"] |= {"release": "none", "release_date": "2030-01-01 00:00:00"}
-    header = primary(write(observation, tmp_path, said))
+    folder = write(observation, tmp_path, said)
+    assert list(dl3.open_event_types(folder)) == ["type 1"]
+    header = fits.getheader(folder / "obs_000001_type-1.fits")
     assert header["TITLE"] == "A test"
     assert header["INSTRUME"] == "CTAO-South"
     assert header["SDC_NSB"] == "dark"
@@ -109,8 +111,8 @@ def test_metadata_from_a_file(observation, tmp_path, said):
     path = tmp_path / "product.yaml"
     path.write_text(yaml.safe_dump(said))
     assert primary(write(observation, tmp_path, path))["AUTHOR"] == "A. Person"
-    path.write_text("contact: {nam: x}\n")
-    with pytest.raises(ConfigError, match=r"'contact\.nam'.*Did you mean 'name'"):
+    path.write_text("contact: {nme: x}\n")
+    with pytest.raises(ConfigError, match=r"'contact\.nme'.*Did you mean 'name'"):
         dl3.write([observation], tmp_path / "other", "ctao-gadf", metadata=path)
 
 

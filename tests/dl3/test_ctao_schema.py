@@ -96,7 +96,7 @@ def test_observations_written_with_all_metadata(observation, tmp_path, product):
         "release": "none",
         "reference": "https://doi.org/10.5281/zenodo.5499840",
         "rights": "public",
-        "release_date": "2030-01-01 00:00:00",
+        "release_date": "2028-06-01 00:00:00",
         "copyright": "nobody",
     }
     folder = dl3.write([observation], tmp_path / "dl3", "ctao-gadf", metadata=said)

@@ -54,12 +54,7 @@ class Contents:
     @property
     def event_type(self) -> str:
         """Name of the event type, empty if the headers give none."""
-        return event_type(self.cards)
-
-
-def event_type(cards: Mapping[str, Any]) -> str:
-    """Return the event type that header cards name, or an empty string."""
-    return str(cards.get("EVTYPE") or "").strip()
+        return str(self.cards.get("EVTYPE") or "").strip()
 
 
 def contents_of(observation: Observation) -> Contents:
@@ -95,6 +90,11 @@ def contents_of(observation: Observation) -> Contents:
                 remedy="Write observations that have events, good time intervals and a pointing.",
             )
     events, gti, pointing = parts.values()
+    if len(gti.table) == 0:
+        raise DataError(
+            f"The observation {observation.obs_id} has no good time interval left.",
+            remedy="Leave it out.",
+        )
     location = _part(observation, "observatory_earth_location", where)
     if location is None:
         raise MissingColumnError(
@@ -292,11 +292,6 @@ def _times(
     observation: Observation, cards: Mapping[str, Any], gti: GTI, reference: Time
 ) -> dict[str, Any]:
     """Return start, stop and live time; what the header says is kept where it is true."""
-    if len(gti.table) == 0:
-        raise DataError(
-            f"The observation {observation.obs_id} has no good time interval left.",
-            remedy="Leave it out.",
-        )
     start = float(np.min(seconds_after(reference, gti.time_start)))
     stop = float(np.max(seconds_after(reference, gti.time_stop)))
     ontime = float(gti.time_sum.to_value("s"))

@@ -75,7 +75,8 @@ def conform(contents: Contents, metadata: ProductMetadata, rounding: bool) -> Co
     _check_responses(contents, where)
     _check_header(contents, where)
     names = _names(contents, metadata)
-    cards = with_history(contents.cards, names)
+    said = metadata.instance.event_type
+    cards = with_history(contents.cards, {**names, **({"EVTYPE": said} if said else {})})
     cards["N_TELS"] = _whole_number(cards.get("N_TELS"))
     if cards["N_TELS"] is None:
         del cards["N_TELS"]

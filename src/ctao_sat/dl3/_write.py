@@ -235,6 +235,7 @@ def write_contents(
     DataError
         If the dialect cannot hold something, or the name of the file is taken.
     """
+    contents, hdus = build_hdus(contents, wanted, new_id)
     name = file_name(contents.obs_id, contents.event_type)
     event_class = str(contents.cards.get("EV_CLASS") or "").strip()
     classes = {one.event_class for one in taken.values() if one.row["OBS_ID"] == contents.obs_id}
@@ -248,7 +249,6 @@ def write_contents(
             remedy="Give each its own number, or say which event type it is: the key EVTYPE in "
             "`observation.events.table.meta`.",
         )
-    contents, hdus = build_hdus(contents, wanted, new_id)
     write_fits(folder / name, hdus)
     return entry_of(contents, name)
 
