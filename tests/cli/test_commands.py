@@ -20,7 +20,7 @@ from astropy.io import fits
 from ctao_sat import recipes, result
 from ctao_sat.cli import cli, main
 
-COMMANDS = ["demo", "init", "validate", "run", "simulate", "info", "data index"]
+COMMANDS = ["demo", "init", "validate", "run", "simulate", "info", "data check", "data index"]
 INIT = ("init", "--source", "Crab-like", "--position", "83.633 deg, 22.014 deg")
 
 
