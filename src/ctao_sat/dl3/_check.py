@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import io
 import itertools
 import warnings
 import zlib
@@ -18,6 +19,7 @@ from astropy.io.registry import IORegistryError
 from astropy.utils.exceptions import AstropyUserWarning
 from gammapy.data import EventList
 
+from ctao_sat.dl3._fits_structure import check_structure
 from ctao_sat.errors import DataError, FileFormatError, MissingColumnError
 
 __all__ = [
@@ -31,7 +33,6 @@ __all__ = [
     "hdu_names",
     "need_columns",
     "open_fits",
-    "read_to_end",
     "reason",
     "refuse_too_many_columns",
 ]
@@ -78,17 +79,21 @@ def reason(error: BaseException) -> str:
     return text.rstrip(".")
 
 
-def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:
+def _open_binary(path: Path) -> BinaryIO:
+    """Open a file; one that is compressed is unpacked, which verifies its checksum, too."""
     with path.open("rb") as file:
         zipped = file.read(len(_GZIP)) == _GZIP
-    return gzip.open(path) if zipped else path.open("rb")
+    return io.BytesIO(gzip.decompress(path.read_bytes())) if zipped else path.open("rb")
 
 
 @contextlib.contextmanager
 def open_fits(path: Path) -> Iterator[fits.HDUList]:
-    """Open a FITS file, and turn into an error what astropy only warns of: an early end."""
+    """Open a FITS file; a damaged one raises one of `READ_ERRORS`."""
     # Opened here, because astropy does not close what it cannot read.
     with warnings.catch_warnings(), _open_binary(path) as file:
+        check_structure(file)
+        file.seek(0)
+        # What astropy only warns of.
         warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
         warnings.filterwarnings("error", "Error validating header", VerifyWarning)
         with fits.open(file, memmap=False) as hdus:
@@ -98,30 +103,12 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
 def all_headers(path: Path) -> list[fits.Header]:
     """Return the headers of all HDUs; a damaged file raises one of `READ_ERRORS`."""
     with open_fits(path) as hdus:
-        # All headers are read, thus a file that ends too early is noticed wherever it does.
-        headers = [hdu.header for hdu in hdus]
-        read_to_end(hdus)
-    return headers
-
-
-def read_to_end(hdus: fits.HDUList) -> None:
-    """Raise an error unless a file, if compressed, is whole and long enough."""
-    place = hdus.fileinfo(len(hdus) - 1)
-    file = place["file"]
-    if not file.compression:
-        return
-    file.seek(place["datLoc"] + place["datSpan"] - 1)
-    if not file.read(1):
-        raise EOFError("it ends too early")
-    # The checksum is at the end.
-    while file.read(2**20):
-        pass
+        return [hdu.header for hdu in hdus]
 
 
 def hdu_names(path: Path) -> list[str]:
     """Return the names of all HDUs, in capitals; a damaged file raises one of `READ_ERRORS`."""
     with open_fits(path) as hdus:
-        # All headers are read, thus a file that ends too early is noticed wherever it does.
         return [hdu.name.upper() for hdu in hdus]
 
 

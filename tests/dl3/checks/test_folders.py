@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,3 +256,11 @@ def test_checks_have_one_name_each():
     names = [check.name for check in CHECKS]
     assert len(set(names)) == len(names)
     assert all(check.checks and check.remedy for check in CHECKS)
+
+
+def test_the_documentation_lists_all_checks():
+    text = (Path(__file__).parents[3] / "docs" / "dl3-check.rst").read_text(encoding="utf-8")
+    for check in CHECKS:
+        assert re.search(
+            rf"^``{check.name}`` +{re.escape(check.checks)} +{check.severity}$", text, re.MULTILINE
+        ), check.name

@@ -1,11 +1,13 @@
 """Read a file once, for all checks."""
 
+import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from ctao_sat.dl3 import _check
@@ -14,6 +16,7 @@ from ctao_sat.dl3._headers import HDUInfo, hdu_infos, header_text
 __all__ = [
     "AXES",
     "COLUMNS",
+    "FAILURES",
     "Content",
     "TableData",
     "header_number",
@@ -22,6 +25,16 @@ __all__ = [
     "read_content",
     "safe_bins",
 ]
+
+# What damaged files make of reading and arithmetic. Astropy asserts something, or stumbles over a
+# name that it has not set; numpy allocates what it is told.
+FAILURES = (
+    *_check.READ_ERRORS,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    UnboundLocalError,
+)
 
 # Columns of a response, by the class: the name in GADF, and the unit that the values are of.
 _ENERGY = {"ENERG_LO": "TeV", "ENERG_HI": "TeV"}
@@ -125,6 +138,7 @@ class Content:
     infos: list[HDUInfo]
     tables: list[TableData]
     unreadable: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def of(self, *kinds: str) -> list[TableData]:
         """Return the tables of some kinds."""
@@ -132,7 +146,15 @@ class Content:
 
 
 def read_content(path: Path) -> Content:
-    """Read headers and tables; a damaged file raises one of `_check.READ_ERRORS`."""
+    """Read headers and tables; a damaged file raises one of `FAILURES`."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", AstropyWarning)
+        content = _read(path)
+    texts = [str(one.message) for one in said if issubclass(one.category, AstropyWarning)]
+    return replace(content, remarks=tuple(dict.fromkeys(" ".join(t.split()) for t in texts)))
+
+
+def _read(path: Path) -> Content:
     with _check.open_fits(path) as hdus:
         infos = hdu_infos(path, [hdu.header for hdu in hdus])
         tables, unreadable = [], {}
@@ -141,9 +163,8 @@ def read_content(path: Path) -> Content:
                 continue
             try:
                 tables.append(_table(info, hdus[info.index]))
-            except _check.READ_ERRORS as error:
+            except FAILURES as error:
                 unreadable[info.name or str(info.index)] = _check.reason(error)
-        _check.read_to_end(hdus)
     return Content(path, infos, tables, unreadable)
 
 

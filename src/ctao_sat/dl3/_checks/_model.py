@@ -178,7 +178,7 @@ class CheckResult:
         lines = [
             line
             for first, files in self.grouped()
-            for line in _lines(first, [os.path.relpath(file, base or ".") for file in files])
+            for line in _lines(first, [_relative(file, base) for file in files])
         ]
         by_reason: dict[str, list[str]] = {}
         for name, why in self.checks_not_run.items():
@@ -203,6 +203,10 @@ class CheckResult:
         names = ("severity", "check", "hdu", "what", "files", "remedy")
         head = f"<p>{str(self).splitlines()[-1]}</p>"
         return head + (Table(rows=rows, names=names)._repr_html_() if rows else "")
+
+
+def _relative(file: str, base: str) -> str:
+    return os.path.relpath(file, base or ".") if file else "all files"
 
 
 def _lines(finding: Finding, files: Sequence[str]) -> list[str]:

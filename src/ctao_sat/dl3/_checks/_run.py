@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ctao_sat.dl3._check import READ_ERRORS, reason
-from ctao_sat.dl3._checks._content import is_dialect, read_content
+import numpy as np
+
+from ctao_sat.dl3._check import reason
+from ctao_sat.dl3._checks._content import FAILURES, is_dialect, read_content
 from ctao_sat.dl3._checks._folder import Folder, Summary, summarise
 from ctao_sat.dl3._checks._model import (
     SEVERITIES,
@@ -25,8 +27,6 @@ from ctao_sat.parallel import pmap
 
 __all__ = ["check"]
 
-# What the values of a header that is no number, or a huge one, make of arithmetic.
-_FAILURES = (*READ_ERRORS, ArithmeticError)
 _NO_TABLE = "there is no table for it"
 _NOT_CLAIMED = "no file says that it is CTAO-GADF"
 
@@ -103,7 +103,10 @@ def _check_file(path: Path, schema: bool) -> _Outcome:
     outcome = _Outcome(summary=Summary(path))
     try:
         content = read_content(path)
-    except _FAILURES as error:
+        claims = is_dialect(content.infos)
+        with np.errstate(all="ignore"):
+            outcome.summary = summarise(content)
+    except FAILURES as error:
         what = f"The file cannot be read: {reason(error)}."
         outcome.findings = [_finding(READABLE, Fault(what), str(path))]
         outcome.run[READABLE.name] = 1
@@ -111,9 +114,8 @@ def _check_file(path: Path, schema: bool) -> _Outcome:
     kinds = {table.info.kind for table in content.tables}
     for one in FILE_CHECKS:
         _make(one, content, kinds, str(path), outcome)
-    if schema or is_dialect(content.infos):
+    if schema or claims:
         _make(SCHEMA, content, kinds, str(path), outcome)
-    outcome.summary = summarise(content)
     return outcome
 
 
@@ -130,12 +132,14 @@ def _make(one: Check, what: Any, kinds: set[str], file: str, outcome: _Outcome) 
         return
     reasons: list[str] = []
     try:
-        for item in one.function(what):
-            if isinstance(item, NotRun):
-                reasons.append(item.reason)
-            else:
-                outcome.findings.append(_finding(one, item, file))
-    except _FAILURES as error:
+        # Values that are not finite have a check of their own.
+        with np.errstate(all="ignore"):
+            for item in one.function(what):
+                if isinstance(item, NotRun):
+                    reasons.append(item.reason)
+                else:
+                    outcome.findings.append(_finding(one, item, file))
+    except FAILURES as error:
         fault = Fault(f"The check cannot be made: {reason(error)}.", severity="error")
         outcome.findings.append(_finding(one, fault, file))
     if reasons:

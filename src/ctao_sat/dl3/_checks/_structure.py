@@ -37,6 +37,9 @@ def readable(content: Content) -> Iterator[Fault]:
     """HDUs whose data cannot be read, and files without any DL3 table."""
     for hdu, why in content.unreadable.items():
         yield Fault(f"The data cannot be read: {why}.", hdu)
+    if content.remarks:
+        more = f" (and {len(content.remarks) - 1} more)" if len(content.remarks) > 1 else ""
+        yield Fault(f"It breaks the rules of FITS: {content.remarks[0]}{more}", "", "warning")
     if not content.tables and not content.unreadable:
         names = ", ".join(repr(info.name) for info in content.infos if info.name)
         yield Fault(
