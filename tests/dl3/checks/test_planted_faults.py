@@ -226,6 +226,7 @@ FAULTS = [
     ("negative", "error", "down to -5", column(AEFF, "EFFAREA", put((0, 3, 40), -5))),
     ("negative", "error", "down to -1", column(BKG, "BKG", put((0, 3, 40), -1))),
     ("negative", "warning", "0.2 %", column(EDISP, "MATRIX", negative_edisp(0.002))),
+    ("negative", "error", "5 %", column(EDISP, "MATRIX", negative_edisp(0.05))),
     (
         "negative",
         "warning",
@@ -284,6 +285,7 @@ FAULTS = [
 ]
 # What a planted fault brings about by itself.
 BROUGHT = {
+    ("negative", "5 %"): {"edisp-norm"},
     ("columns", "no column ENERGY"): {"event-id"},
     ("hdu-class", "no class that Gammapy reads"): {"responses"},
     ("gti-order", "overlap"): {"livetime", "event-gti"},

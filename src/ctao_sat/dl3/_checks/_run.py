@@ -51,13 +51,12 @@ def check(
 ) -> CheckResult:
     """Check DL3 files for what would make an analysis wrong, or fail.
 
-    Files are opened one at a time, and only to be read. A file that cannot be read is a finding.
+    Files are opened one at a time, only to be read. One that cannot be read is a finding.
 
     Parameters
     ----------
     path : path-like, or an iterable of them
-        Folders, which are searched with all folders in them, or files; with or without index
-        tables, events and responses in the same files or in separate ones.
+        Folders, which are searched with all folders in them, or files, as `open_dl3` takes them.
     schema : bool
         Compare all files with the schema of CTAO-GADF, and not only those that say that they are.
     n_jobs : int
@@ -70,7 +69,7 @@ def check(
     Returns
     -------
     result : `CheckResult`
-        The findings, and which checks were made. ``result.ok`` tells whether there is no error.
+        The findings, and which checks were made.
 
     Raises
     ------
@@ -81,19 +80,12 @@ def check(
     --------
     >>> from ctao_sat import dl3
     >>> result = dl3.check("$GAMMAPY_DATA/hess-dl3-dr1")  # doctest: +SKIP
-    >>> result.ok  # doctest: +SKIP
-    True
-    >>> print(result)  # doctest: +SKIP
-    WARNING event-gti (77 files): …
+    >>> result.ok, result.counts  # doctest: +SKIP
+    (True, {'error': 0, 'warning': 221, 'info': 186})
     """
-    outcomes = pmap(
-        functools.partial(_check_file, schema=schema),
-        fits_files(path),
-        n_jobs=n_jobs,
-        backend=backend,
-        description="Checking",
-        progress=progress,
-    )
+    work = functools.partial(_check_file, schema=schema)
+    options: dict[str, Any] = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
+    outcomes = pmap(work, fits_files(path), description="Checking", **options)
     files = [outcome.summary for outcome in outcomes if outcome.summary is not None]
     outcomes.append(_check_folder(Folder(tuple(files))))
     return _result(outcomes, [str(file.path) for file in files])

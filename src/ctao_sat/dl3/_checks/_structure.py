@@ -216,4 +216,4 @@ def _negative_share(table: TableData, array: NDArray) -> NDArray:
     else:
         part, whole = np.minimum(array, 0), np.maximum(array, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(-part / whole, nan=0.0)
+        return np.nan_to_num(-part / whole, nan=0.0, posinf=1.0)
