@@ -196,3 +196,12 @@ def test_unknown_errors(likelihood):
     with pytest.raises(ConfigError, match="Unknown errors: 'minos'") as info:
         optimize(likelihood, errors="minos")
     assert info.value.remedy == "Take 'hesse' or 'migrad'."
+
+
+def test_bins_with_counts_and_no_prediction_are_known(small):
+    likelihood = likelihood_of(small.datasets("cube"))
+    x = np.array([parameter.factor for parameter in likelihood.parameters])
+    assert likelihood.n_clipped(x) == 0
+    amplitude = likelihood.parameter_names.index("source.amplitude")
+    x[amplitude] *= -1e4
+    assert likelihood.n_clipped(x) > 0

@@ -32,7 +32,8 @@ class Optimum:
     stat : float
         Statistic there.
     covariance : array, shape (n_free, n_free)
-        Of the factors; NaN if it could not be had.
+        Of the factors; NaN if it could not be had, with infinite variances for parameters that the
+        data do not determine.
     success, covariance_success : bool
         Whether the minimum, and its covariance, are valid.
     message, covariance_message : str
