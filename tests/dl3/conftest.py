@@ -3,9 +3,12 @@
 import sys
 from types import SimpleNamespace
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
+from astropy.time import Time
 from gammapy.maps import MapAxis
 
 # ctao-datamodel, CTAO's validator, needs Python 3.12; CI runs a newer one, too.
@@ -14,6 +17,7 @@ collect_ignore = ["test_ctao_schema.py"] if sys.version_info < (3, 12) else []
 IRFS = ("aeff", "edisp", "psf", "bkg", "rad_max")
 # What a dialect says of itself, and what a reader adds.
 OF_THE_FORMAT = {"HDUCLASS", "HDUDOC", "HDUVERS", "HDUCLAS4", "EXTNAME", "EXTVER"}
+KEYS_OF_TIME = ("MJDREFI", "MJDREFF", "TIMESYS", "TIMEUNIT", "TIMEREF")
 
 
 def same_events(before, after, changed=()):
@@ -105,10 +109,38 @@ def same(before, after, *, changed=(), rtol=0.0):
         same_irf(getattr(before, name), getattr(after, name), rtol)
 
 
+def selection(observation, folder):
+    """Write the second half of an observation, and look at each number of its times."""
+    from gammapy.data import Observation
+
+    from ctao_sat import dl3
+
+    half = observation.select_time(Time([observation.tmid, observation.tstop]))
+    assert half.gti.time_ref.mjd == pytest.approx(51544, abs=0.1)
+    with fits.open(dl3.write(half, folder / "half.fits")) as hdus:
+        events, gti = hdus["EVENTS"], hdus["GTI"].copy()
+        for key in KEYS_OF_TIME:
+            assert gti.header[key] == events.header[key]
+            if key in observation.events.table.meta and key != "TIMEREF":
+                assert events.header[key] == observation.events.table.meta[key]
+        header, start, stop = events.header, gti.data["START"], gti.data["STOP"]
+    reference = observation.events.time_ref
+    assert np.abs((reference + start * u.s - half.gti.time_start).sec).max() < 1e-7
+    assert np.abs((reference + stop * u.s - half.gti.time_stop).sec).max() < 1e-7
+    assert (header["TSTART"], header["TSTOP"]) == (start[0], stop[-1])
+    assert header["TELAPSE"] == stop[-1] - start[0]
+    assert header["ONTIME"] == pytest.approx(np.sum(stop - start), rel=1e-6)
+    live = half.observation_live_time_duration.to_value("s")
+    assert header["LIVETIME"] == pytest.approx(live, rel=1e-6)
+    whole = observation.observation_live_time_duration.to_value("s")
+    assert 0.3 * whole < live < 0.7 * whole
+    return half, Observation.read(folder / "half.fits")
+
+
 @pytest.fixture(scope="session")
 def compare():
     """Return the functions that compare."""
-    return SimpleNamespace(observations=same, events=same_events, irf=same_irf)
+    return SimpleNamespace(observations=same, events=same_events, irf=same_irf, selection=selection)
 
 
 @pytest.fixture(scope="session")

@@ -259,35 +259,8 @@ def test_filters_are_applied(observation, tmp_path):
     assert header["TIME-END"] == middle.utc.isot[11:]
 
 
-KEYS_OF_TIME = ("MJDREFI", "MJDREFF", "TIMESYS", "TIMEUNIT", "TIMEREF")
-
-
-def check_selection(observation, folder):
-    """Write the second half of an observation, and look at each number of its times."""
-    half = observation.select_time(Time([observation.tmid, observation.tstop]))
-    assert half.gti.time_ref.mjd == pytest.approx(51544, abs=0.1)  # Gammapy's, not the events'
-    with fits.open(dl3.write(half, folder / "half.fits")) as hdus:
-        events, gti = hdus["EVENTS"], hdus["GTI"].copy()
-        for key in KEYS_OF_TIME:
-            assert gti.header[key] == events.header[key]
-            if key in observation.events.table.meta and key != "TIMEREF":
-                assert events.header[key] == observation.events.table.meta[key]
-        header, start, stop = events.header, gti.data["START"], gti.data["STOP"]
-    reference = observation.events.time_ref
-    assert np.abs((reference + start * u.s - half.gti.time_start).sec).max() < 1e-7
-    assert np.abs((reference + stop * u.s - half.gti.time_stop).sec).max() < 1e-7
-    assert (header["TSTART"], header["TSTOP"]) == (start[0], stop[-1])
-    assert header["TELAPSE"] == stop[-1] - start[0]
-    assert header["ONTIME"] == pytest.approx(np.sum(stop - start), rel=1e-6)
-    live = half.observation_live_time_duration.to_value("s")
-    assert header["LIVETIME"] == pytest.approx(live, rel=1e-6)
-    whole = observation.observation_live_time_duration.to_value("s")
-    assert 0.3 * whole < live < 0.7 * whole
-    return half, Observation.read(folder / "half.fits")
-
-
-def test_intervals_are_in_the_time_reference_of_the_events(observation, tmp_path):
-    half, read = check_selection(observation, tmp_path)
+def test_intervals_are_in_the_time_reference_of_the_events(observation, tmp_path, compare):
+    half, read = compare.selection(observation, tmp_path)
     assert len(read.events.table) == len(half.events.table)
 
 
@@ -496,6 +469,33 @@ def test_bad_arguments(observation, tmp_path):
         dl3.write([observation], tmp_path / "dl3", metadata={})
     with pytest.raises(SelectionError, match="no observation"):
         dl3.write(Observations(), tmp_path / "dl3")
+
+
+@pytest.mark.parametrize("given", [None, 5, "dl3", [None]])
+def test_what_is_no_observation(tmp_path, given):
+    with pytest.raises(ConfigError, match="no observations to write") as caught:
+        dl3.write(given, tmp_path / "dl3")
+    assert "list of Observation" in caught.value.remedy
+
+
+def test_a_data_store_is_no_observation(small_dl3, tmp_path):
+    with pytest.raises(ConfigError, match=r"type DataStore.*dl3\.read_observations\(store"):
+        dl3.write(DataStore.from_dir(small_dl3), tmp_path / "dl3")
+
+
+@pytest.mark.parametrize("path", [None, 5])
+def test_what_is_no_path(observation, path):
+    with pytest.raises(ConfigError, match=r"`path` is .*Give the name of a folder"):
+        dl3.write(observation, path)
+
+
+def test_metadata_that_are_not_there(observation, tmp_path):
+    (tmp_path / "empty.yaml").touch()
+    for name in ("nope.yaml", "empty.yaml"):
+        with pytest.raises(ConfigError, match=f"{name}.*YAML file with product metadata") as caught:
+            dl3.write(observation, tmp_path / "dl3", "ctao-gadf", metadata=str(tmp_path / name))
+        assert "ctao-sat init" not in str(caught.value)
+        assert "configuration" not in caught.value.message
 
 
 def test_a_part_that_went_missing(small_dl3, tmp_path):

@@ -195,13 +195,28 @@ def product_metadata(
     if metadata is None:
         return ProductMetadata()
     if isinstance(metadata, str | os.PathLike):
-        return load(ProductMetadata, os.fspath(metadata))
+        return _load(os.fspath(metadata))
     if not isinstance(metadata, Mapping):
         raise ConfigError(
             f"`metadata` is of the type {type(metadata).__name__}.",
             remedy="Give a mapping such as {'contact': {'name': ...}}, or the path of a YAML file.",
         )
     return parse(ProductMetadata, dict(metadata), name="metadata")
+
+
+def _load(path: str) -> ProductMetadata:
+    try:
+        return load(ProductMetadata, path)
+    except ConfigError as error:
+        if "ctao-sat init" not in error.remedy:
+            raise
+        # The remedy of a recipe.
+        raise ConfigError(
+            error.message.replace("configuration", "metadata"),
+            remedy="Give the path of a YAML file with product metadata, such as: "
+            "contact: {name: A. Person}",
+            where=error.where,
+        ) from None
 
 
 def product_cards(
