@@ -496,6 +496,9 @@ def test_metadata_that_are_not_there(observation, tmp_path):
             dl3.write(observation, tmp_path / "dl3", "ctao-gadf", metadata=str(tmp_path / name))
         assert "ctao-sat init" not in str(caught.value)
         assert "configuration" not in caught.value.message
+    with pytest.raises(ConfigError, match=r"'activity\.name' is missing\. Add it\.") as caught:
+        dl3.write(observation, tmp_path / "dl3", "ctao-gadf", metadata={"activity": {}})
+    assert "init" not in str(caught.value)
 
 
 def test_a_part_that_went_missing(small_dl3, tmp_path):
