@@ -3,9 +3,13 @@
 import sys
 from types import SimpleNamespace
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
+from astropy.time import Time
+from gammapy.maps import MapAxis
 
 # ctao-datamodel, CTAO's validator, needs Python 3.12; CI runs a newer one, too.
 collect_ignore = ["test_ctao_schema.py"] if sys.version_info < (3, 12) else []
@@ -13,6 +17,7 @@ collect_ignore = ["test_ctao_schema.py"] if sys.version_info < (3, 12) else []
 IRFS = ("aeff", "edisp", "psf", "bkg", "rad_max")
 # What a dialect says of itself, and what a reader adds.
 OF_THE_FORMAT = {"HDUCLASS", "HDUDOC", "HDUVERS", "HDUCLAS4", "EXTNAME", "EXTVER"}
+KEYS_OF_TIME = ("MJDREFI", "MJDREFF", "TIMESYS", "TIMEUNIT", "TIMEREF")
 
 
 def same_events(before, after, changed=()):
@@ -35,12 +40,22 @@ def same_events(before, after, changed=()):
     assert differing == set(changed)
 
 
+def in_gadf(irf):
+    """Return a background of old H.E.S.S. data with the alignment that GADF has for it."""
+    if irf.fov_alignment != "REVERSE_LON_RADEC":
+        return irf
+    energy, lon, lat = irf.axes
+    lon = MapAxis.from_edges(-lon.edges[::-1], name="fov_lon", interp=lon.interp)
+    return type(irf)([energy, lon, lat], irf.data[:, ::-1], unit=irf.unit, meta=irf.meta)
+
+
 def same_irf(before, after, rtol):
     """Compare class, axes, values and header cards; values exactly if the tolerance is zero."""
     if before is None:
         assert after is None
         return
     assert type(after) is type(before)
+    before = in_gadf(before)
     assert after.is_pointlike == before.is_pointlike
     assert after.fov_alignment == before.fov_alignment
     for old, new in zip(before.axes, after.axes, strict=True):
@@ -94,10 +109,38 @@ def same(before, after, *, changed=(), rtol=0.0):
         same_irf(getattr(before, name), getattr(after, name), rtol)
 
 
+def selection(observation, folder):
+    """Write the second half of an observation, and look at each number of its times."""
+    from gammapy.data import Observation
+
+    from ctao_sat import dl3
+
+    half = observation.select_time(Time([observation.tmid, observation.tstop]))
+    assert half.gti.time_ref.mjd == pytest.approx(51544, abs=0.1)
+    with fits.open(dl3.write(half, folder / "half.fits")) as hdus:
+        events, gti = hdus["EVENTS"], hdus["GTI"].copy()
+        for key in KEYS_OF_TIME:
+            assert gti.header[key] == events.header[key]
+            if key in observation.events.table.meta and key != "TIMEREF":
+                assert events.header[key] == observation.events.table.meta[key]
+        header, start, stop = events.header, gti.data["START"], gti.data["STOP"]
+    reference = observation.events.time_ref
+    assert np.abs((reference + start * u.s - half.gti.time_start).sec).max() < 1e-7
+    assert np.abs((reference + stop * u.s - half.gti.time_stop).sec).max() < 1e-7
+    assert (header["TSTART"], header["TSTOP"]) == (start[0], stop[-1])
+    assert header["TELAPSE"] == stop[-1] - start[0]
+    assert header["ONTIME"] == pytest.approx(np.sum(stop - start), rel=1e-6)
+    live = half.observation_live_time_duration.to_value("s")
+    assert header["LIVETIME"] == pytest.approx(live, rel=1e-6)
+    whole = observation.observation_live_time_duration.to_value("s")
+    assert 0.3 * whole < live < 0.7 * whole
+    return half, Observation.read(folder / "half.fits")
+
+
 @pytest.fixture(scope="session")
 def compare():
     """Return the functions that compare."""
-    return SimpleNamespace(observations=same, events=same_events, irf=same_irf)
+    return SimpleNamespace(observations=same, events=same_events, irf=same_irf, selection=selection)
 
 
 @pytest.fixture(scope="session")

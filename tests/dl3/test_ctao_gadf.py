@@ -186,12 +186,6 @@ def point_like(obs):
     obs.aeff.meta["RAD_MAX"] = 0.1
 
 
-def reversed_background(obs):
-    obs.bkg = type(obs.bkg)(
-        obs.bkg.axes, obs.bkg.data, obs.bkg.unit, fov_alignment="REVERSE_LON_RADEC"
-    )
-
-
 def king(obs):
     from gammapy.irf import PSFKing
 
@@ -220,7 +214,6 @@ def column(name, values):
     [
         (without_psf, MissingHDUError, "has no psf"),
         (point_like, DataError, "point-like.*dialect='gadf'"),
-        (reversed_background, DataError, "REVERSE_LON_RADEC"),
         (king, DataError, "'psf_king'.*to_psf3d"),
         (too_large, DataError, "EFFAREA.*float32"),
         (card("RADESYS", "FK5"), DataError, "system FK5"),
@@ -328,3 +321,14 @@ def test_a_simulation_is_refused_before_the_work(tmp_path, product):
             tmp_path / "dl3", product, location=EarthLocation.from_geodetic(16.5, -23.27, 1835)
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reversed_background_is_mirrored(observation, tmp_path, said, compare):
+    bkg = observation.bkg
+    observation.bkg = type(bkg)(
+        bkg.axes, bkg.data, unit=bkg.unit, fov_alignment="REVERSE_LON_RADEC", meta=bkg.meta
+    )
+    folder = dl3.write([observation], tmp_path / "dl3", "ctao-gadf", metadata=said, rounding=True)
+    (read,) = dl3.open_dl3(folder).get_observations()
+    assert read.bkg.fov_alignment == "RADEC"
+    compare.irf(observation.bkg, read.bkg, float(np.finfo("f4").eps))

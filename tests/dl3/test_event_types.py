@@ -79,16 +79,51 @@ def test_parts_are_those_of_the_type(typed_dl3):
 def test_a_store_holds_one_type(typed_dl3):
     with pytest.raises(AmbiguousDataError) as caught:
         dl3.open_dl3(typed_dl3)
-    assert "Observation 1 has several event types, like 1 more: 'hires', 'lores'" in str(
-        caught.value
-    )
+    says = "Observation 1, and 1 more, have several event types: 'hires', 'lores'."
+    assert caught.value.message == says
     assert "event_types='hires'" in caught.value.remedy
     store = dl3.open_dl3(typed_dl3, event_types="lores")
     assert type(store) is DataStore
     assert list(store.obs_table["EVTYPE"]) == ["lores", "lores"]
     assert len(store.get_observations()) == 2
-    with pytest.raises(AmbiguousDataError):
+    with pytest.raises(AmbiguousDataError, match="several of the chosen event types") as caught:
         dl3.open_dl3(typed_dl3, event_types=["hires", "lores"])
+    assert "open_event_types with the same event_types" in caught.value.remedy
+    assert "[hires, lores]" in caught.value.remedy
+    assert "event_types='hires'" in caught.value.remedy
+
+
+def test_one_observation_of_several_types(folder):
+    (folder / "hires/obs_000002.fits").unlink()
+    with pytest.raises(AmbiguousDataError, match=r"Observation 1 has several event types: 'hires'"):
+        dl3.open_dl3(folder)
+
+
+def test_all_types(typed_dl3, folder):
+    assert list(dl3.open_event_types(typed_dl3, "all")) == ["hires", "lores"]
+    with pytest.raises(AmbiguousDataError, match="have several event types") as caught:
+        dl3.open_dl3(typed_dl3, event_types="all")
+    assert "`data.event_types: all`" in caught.value.remedy
+    for name in ("hires/obs_000001.fits", "lores/obs_000002.fits.gz"):
+        (folder / name).unlink()
+    assert sorted(dl3.open_dl3(folder, event_types="all").obs_ids) == [1, 2]
+
+
+def test_a_type_of_the_name_all(folder):
+    for path in folder.glob("hires/*.fits*"):
+        with fits.open(path, mode="update") as hdus:
+            for hdu in hdus:
+                if "EVTYPE" in hdu.header:
+                    hdu.header["EVTYPE"] = "all"
+    store = dl3.open_dl3(folder, event_types="all")
+    assert set(store.obs_table["EVTYPE"]) == {"all"}
+
+
+@pytest.mark.parametrize("wanted", [1, ["hires", 1], [None]])
+def test_types_that_are_no_names(typed_dl3, wanted):
+    for open_ in (dl3.open_dl3, dl3.open_event_types):
+        with pytest.raises(ConfigError, match=r"must be a name.*'hires', 'lores'"):
+            open_(typed_dl3, event_types=wanted)
 
 
 def test_types_of_different_observations_make_one_store(folder):

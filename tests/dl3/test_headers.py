@@ -185,7 +185,7 @@ def test_files_of_folders(tmp_path):
 def test_no_files(tmp_path):
     with pytest.raises(MissingDataError, match="There is no FITS file"):
         fits_files(tmp_path)
-    with pytest.raises(MissingDataError, match="There is no FITS file"):
+    with pytest.raises(MissingDataError, match="the list of paths is empty"):
         fits_files([])
     with pytest.raises(MissingDataError, match="There is no file or folder"):
         fits_files(tmp_path / "nowhere")

@@ -84,6 +84,18 @@ def test_responses_by_observation_then_for_all():
     assert {of["edisp"] for of in parts.values()} == {"common.fits[EDISP]"}
 
 
+def test_tables_of_a_file_share_the_observation_that_others_of_it_state():
+    events = [file(f"{i}.fits", "events", OBS_ID=i) for i in (1, 2, 3)]
+    own = [file(f"irf{i}.fits", {"kind": "aeff", "OBS_ID": i}, "edisp") for i in (1, 2)]
+    parts = found(*events[:2], *own)
+    assert [of["edisp"] for of in parts.values()] == ["irf1.fits[EDISP]", "irf2.fits[EDISP]"]
+    with pytest.raises(AmbiguousDataError, match="Observation 3 has 2 candidates for 'edisp'"):
+        found(*events, *own)
+    # A table of its own observation is nearer, and one of no observation is for all.
+    parts = found(*events[:2], own[0], file("more.fits", "edisp", OBS_ID=1))
+    assert [of["edisp"] for of in parts.values()] == ["more.fits[EDISP]", "irf1.fits[EDISP]"]
+
+
 def test_responses_by_event_type():
     events = [file(f"{t}{i}.fits", "events", OBS_ID=i, EVTYPE=t) for i in (1, 2) for t in "ab"]
     irfs = [file(f"irf-{t}.fits", "aeff", EVTYPE=t) for t in "ab"]

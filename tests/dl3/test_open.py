@@ -11,8 +11,16 @@ from astropy.io import fits
 from astropy.table import Table
 from gammapy.data import DataStore
 
-from ctao_sat.dl3 import data_files, open_dl3, read_observations
+from ctao_sat.dl3 import (
+    check,
+    data_files,
+    index_tables,
+    open_dl3,
+    read_observations,
+    write_index,
+)
 from ctao_sat.errors import (
+    ConfigError,
     DataError,
     FileFormatError,
     MissingColumnError,
@@ -112,6 +120,20 @@ def test_no_observation(small_dl3):
 def test_a_point_like_analysis_needs_rad_max(small_dl3):
     with pytest.raises(MissingHDUError, match=r"has no rad_max.*method: circle"):
         read_observations(open_dl3(small_dl3), [1], required_irf="point-like")
+
+
+@pytest.mark.parametrize("path", [None, 3, ["dl3", None], [b"dl3"]])
+def test_what_is_no_path(path):
+    for function in (open_dl3, index_tables, write_index, check):
+        with pytest.raises(ConfigError, match="is no path") as caught:
+            function(path)
+        assert caught.value.remedy
+
+
+def test_no_path():
+    for function in (open_dl3, index_tables, write_index, check):
+        with pytest.raises(MissingDataError, match="list of paths is empty"):
+            function([])
 
 
 def test_no_folder(tmp_path):

@@ -15,13 +15,15 @@ from astropy.time import Time
 from gammapy.data import GTI, DataStore, EventList, FixedPointingInfo, Observation, Observations
 from gammapy.irf import (
     Background2D,
+    Background3D,
     EffectiveAreaTable2D,
     EnergyDependentMultiGaussPSF,
     EnergyDispersion2D,
     PSFKing,
     RadMax2D,
 )
-from gammapy.maps import MapAxis
+from gammapy.makers.utils import make_map_background_irf
+from gammapy.maps import MapAxis, WcsGeom
 
 from ctao_sat import dl3
 from ctao_sat.errors import (
@@ -141,6 +143,38 @@ def test_alignment_of_the_background(observation, tmp_path, compare, alignment):
     compare.irf(observation.bkg, read.bkg, 0)
 
 
+@pytest.mark.parametrize("edges", [[-3, -1, 0, 1, 3], [-3, -1, 0, 2]])
+def test_a_mirrored_background_predicts_the_same(observation, tmp_path, edges):
+    lon = MapAxis.from_edges(edges, unit="deg", name="fov_lon")
+    lat = MapAxis.from_edges([-3, 0, 2], unit="deg", name="fov_lat")
+    rate = 1 + np.arange(5.0 * lon.nbin * 2).reshape(5, lon.nbin, 2)
+    observation.bkg = Background3D(
+        [ENERGY, lon, lat], rate, "s-1 MeV-1 sr-1", fov_alignment="REVERSE_LON_RADEC"
+    )
+    (read,) = round_trip([observation], tmp_path / "dl3")
+    assert read.bkg.fov_alignment == "RADEC"
+    assert "mirrored" in read.bkg.meta["HISTORY"][0]
+    maps = [background_map(obs) for obs in (observation, read)]
+    assert np.allclose(maps[1], maps[0], rtol=1e-12)
+    # On the left and on the right are not the same.
+    assert not np.allclose(maps[0], maps[0][..., ::-1], rtol=0.1)
+    for sign in (-1, 1):
+        at = {"energy": 1 * u.TeV, "fov_lat": 0.5 * u.deg}
+        before = observation.bkg.evaluate(fov_lon=sign * 0.7 * u.deg, **at)
+        assert u.isclose(read.bkg.evaluate(fov_lon=-sign * 0.7 * u.deg, **at), before)
+
+
+def background_map(observation):
+    """Return what Gammapy predicts in the field of view."""
+    axis = MapAxis.from_energy_bounds("0.2 TeV", "5 TeV", nbin=3)
+    center = observation.pointing.fixed_icrs
+    geom = WcsGeom.create(skydir=center, npix=8, binsz=0.4, axes=[axis])
+    return make_map_background_irf(
+        observation.pointing, observation.gti.time_sum, observation.bkg, geom,
+        time_start=observation.tstart,
+    ).data  # fmt: skip
+
+
 @pytest.mark.parametrize("fixed", [True, False])
 def test_point_like_responses(observation, tmp_path, compare, fixed):
     migra = MapAxis.from_bounds(0.2, 5, nbin=6, name="migra")
@@ -223,6 +257,22 @@ def test_filters_are_applied(observation, tmp_path):
     assert header["TSTOP"] - header["TSTART"] == pytest.approx(live, rel=1e-6)
     assert header["LIVETIME"] == row["LIVETIME"] == pytest.approx(live)
     assert header["TIME-END"] == middle.utc.isot[11:]
+
+
+def test_intervals_are_in_the_time_reference_of_the_events(observation, tmp_path, compare):
+    half, read = compare.selection(observation, tmp_path)
+    assert len(read.events.table) == len(half.events.table)
+
+
+def test_intervals_of_another_time_scale(observation, tmp_path):
+    # TDB and TT differ by a changing millisecond.
+    start, stop = observation.gti.time_start.tdb, observation.gti.time_stop.tdb
+    other = observation.copy(in_memory=True)
+    other._gti = GTI.create(start, stop, Time(51910, format="mjd", scale="tdb"))
+    (read,) = round_trip([other], tmp_path / "dl3")
+    assert read.gti.time_ref.scale == observation.gti.time_ref.scale
+    assert np.abs((read.gti.time_start - observation.gti.time_start).sec).max() < 1e-7
+    assert np.abs((read.gti.time_stop - observation.gti.time_stop).sec).max() < 1e-7
 
 
 def test_what_the_header_says_wrongly_is_corrected(observation, tmp_path):
@@ -342,6 +392,11 @@ def column_in_greek(obs):
     return obs
 
 
+def columns_that_differ_in_case(obs):
+    table_of(obs)["Energy"] = table_of(obs)["ENERGY"]
+    return obs
+
+
 def no_good_time(obs):
     return obs.select_time(obs.tstart + [100, 200] * u.d)
 
@@ -388,6 +443,7 @@ def other_interpolation(obs):
         (column_of_objects, DataError, "column THINGS"),
         (column_with_a_strange_unit, DataError, "FITS cannot hold the events"),
         (column_in_greek, DataError, "FITS cannot hold the events"),
+        (columns_that_differ_in_case, DataError, "columns ENERGY and Energy of the events"),
         (no_good_time, DataError, "no good time interval left"),
         (card(np.nan), DataError, "cannot hold THING = nan"),
         (card([1, 2]), DataError, "cannot hold THING"),
@@ -413,6 +469,36 @@ def test_bad_arguments(observation, tmp_path):
         dl3.write([observation], tmp_path / "dl3", metadata={})
     with pytest.raises(SelectionError, match="no observation"):
         dl3.write(Observations(), tmp_path / "dl3")
+
+
+@pytest.mark.parametrize("given", [None, 5, "dl3", [None]])
+def test_what_is_no_observation(tmp_path, given):
+    with pytest.raises(ConfigError, match="no observations to write") as caught:
+        dl3.write(given, tmp_path / "dl3")
+    assert "list of Observation" in caught.value.remedy
+
+
+def test_a_data_store_is_no_observation(small_dl3, tmp_path):
+    with pytest.raises(ConfigError, match=r"type DataStore.*dl3\.read_observations\(store"):
+        dl3.write(DataStore.from_dir(small_dl3), tmp_path / "dl3")
+
+
+@pytest.mark.parametrize("path", [None, 5])
+def test_what_is_no_path(observation, path):
+    with pytest.raises(ConfigError, match=r"`path` is .*Give the name of a folder"):
+        dl3.write(observation, path)
+
+
+def test_metadata_that_are_not_there(observation, tmp_path):
+    (tmp_path / "empty.yaml").touch()
+    for name in ("nope.yaml", "empty.yaml"):
+        with pytest.raises(ConfigError, match=f"{name}.*YAML file with product metadata") as caught:
+            dl3.write(observation, tmp_path / "dl3", "ctao-gadf", metadata=str(tmp_path / name))
+        assert "ctao-sat init" not in str(caught.value)
+        assert "configuration" not in caught.value.message
+    with pytest.raises(ConfigError, match=r"'activity\.name' is missing\. Add it\.") as caught:
+        dl3.write(observation, tmp_path / "dl3", "ctao-gadf", metadata={"activity": {}})
+    assert "init" not in str(caught.value)
 
 
 def test_a_part_that_went_missing(small_dl3, tmp_path):

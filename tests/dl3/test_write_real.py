@@ -9,7 +9,8 @@ from astropy.coordinates import SkyCoord
 from gammapy.data import DataStore, Observations
 from gammapy.datasets import Datasets, SpectrumDataset
 from gammapy.makers import ReflectedRegionsBackgroundMaker, SpectrumDatasetMaker
-from gammapy.maps import MapAxis, RegionGeom
+from gammapy.makers.utils import make_map_background_irf
+from gammapy.maps import MapAxis, RegionGeom, WcsGeom
 from gammapy.modeling import Fit
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
 from regions import CircleSkyRegion, PointSkyRegion
@@ -65,9 +66,36 @@ def test_round_trip(gammapy_data, tmp_path, compare, name):
             assert after.available_irfs == before.available_irfs
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_a_selection_in_time(gammapy_data, tmp_path, compare, name):
+    compare.selection(read(gammapy_data, name)[0], tmp_path)
+
+
+def test_backgrounds_of_hess_are_in_gadf(gammapy_data, tmp_path):
+    observations = read(gammapy_data, "hess")
+    assert {obs.bkg.fov_alignment.value for obs in observations} == {"REVERSE_LON_RADEC"}
+    folder = dl3.write(observations, tmp_path / "dl3")
+    result = dl3.check(folder)
+    assert result.checks_run["fov-alignment"] == 2
+    assert [finding for finding in result.findings if finding.check == "fov-alignment"] == []
+    back = DataStore.from_dir(folder).get_observations()
+    energy = MapAxis.from_energy_bounds("0.7 TeV", "20 TeV", nbin=3)
+    for before, after in zip(observations, back, strict=True):
+        assert after.bkg.fov_alignment == "RADEC"
+        geom = WcsGeom.create(skydir=before.pointing.fixed_icrs, width=4, binsz=0.2, axes=[energy])
+        maps = [
+            make_map_background_irf(
+                obs.pointing, obs.gti.time_sum, obs.bkg, geom, time_start=obs.tstart
+            ).data
+            for obs in (before, after)
+        ]
+        assert maps[0].sum() > 100
+        assert np.allclose(maps[1], maps[0], rtol=1e-6, atol=1e-12)
+
+
 def test_ctao_gadf_is_for_ctao(gammapy_data, tmp_path, product):
     for name, error, says in (
-        ("hess", DataError, "REVERSE_LON_RADEC"),
+        ("hess", DataError, "system FK5"),
         ("1dc", DataError, "system FK5"),
         ("magic", DataError, "has no psf"),
     ):

@@ -18,6 +18,12 @@ from ctao_sat.cli.data_check import check
 __all__ = ["data"]
 
 
+_SEVERAL_TYPES = (
+    "Note: Gammapy's DataStore alone sees one event type of each observation. Open the others "
+    "with dl3.open_event_types, or dl3.open_dl3(..., event_types=...)."
+)
+
+
 @click.group(
     epilog="Examples:\n\n\b\n"
     "  ctao-sat data index dl3                         write the index tables of a folder\n"
@@ -49,6 +55,8 @@ def index(paths, out, as_json, overwrite, quiet):
         types = sorted({str(name) for name in runs["EVTYPE"]} - {""})
         of_types = f"; event types: {', '.join(types)}" if types else ""
         click.echo(f"Indexed {len(hdus)} tables of {len(runs)} event lists{of_types}.")
+    if not quiet and len(set(runs["OBS_ID"])) < len(runs):
+        click.echo(_SEVERAL_TYPES, err=True)
 
 
 data.add_command(check)

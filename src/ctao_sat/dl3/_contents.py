@@ -103,11 +103,13 @@ def contents_of(observation: Observation) -> Contents:
         )
     cards = {**_meta_cards(_part(observation, "meta", where)), **clean(events.table.meta)}
     reference = time_reference(cards, where) or gti.time_ref
-    gti_cards, gti_table = _gti(gti, reference, cards)
+    counting = time_cards(reference, cards)
+    # What the cards say is what a reader adds the seconds to.
+    reference = time_reference(counting)
     cards = {
         **cards,
         "OBS_ID": _obs_id(observation),
-        **time_cards(reference, cards),
+        **counting,
         **_times(observation, cards, gti, reference),
         **_place(location, cards),
     }
@@ -115,8 +117,8 @@ def contents_of(observation: Observation) -> Contents:
     return Contents(
         cards=cards,
         events=_events(events.table, reference, where),
-        gti=gti_table,
-        gti_cards=gti_cards,
+        gti=_gti(gti, reference),
+        gti_cards=counting,
         irfs=_irfs(observation, where),
         location=location,
     )
@@ -238,6 +240,8 @@ def seconds_after(reference: Time, time: Time) -> np.ndarray:
     seconds : array of float, shape (n,)
         Elapsed time.
     """
+    # Of two scales, astropy takes the difference in TAI; a reader counts in that of the reference.
+    time = getattr(time, reference.scale)
     return np.asarray((time - reference).to_value("sec"), dtype=float)
 
 
@@ -268,20 +272,19 @@ def _events(events: Table, reference: Time, where: str) -> Table:
     return table
 
 
-def _gti(gti: GTI, reference: Time, cards: dict[str, Any]) -> tuple[dict[str, Any], Table]:
-    """Return cards and table of the good time intervals, in their own reference."""
-    own = gti.time_ref
-    made = time_cards(own, cards if _same_time(own, reference) else {})
-    # What the cards say is what a reader adds the seconds to.
-    own = time_reference(made)
+def _gti(gti: GTI, reference: Time) -> Table:
+    """Return the good time intervals in the reference of the events.
+
+    Gammapy's ``select_time`` makes intervals with a reference of its own.
+    """
     table = Table()
     for name, times in (("START", gti.time_start), ("STOP", gti.time_stop)):
-        table[name] = seconds_after(own, times) * u.s
+        table[name] = seconds_after(reference, times) * u.s
     for name in gti.table.colnames:
         if name not in table.colnames:
             table[name] = gti.table[name]
     table.meta.clear()
-    return made, table
+    return table
 
 
 def _middle(gti: GTI) -> Time:

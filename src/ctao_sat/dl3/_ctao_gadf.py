@@ -105,13 +105,6 @@ def _check_responses(contents: Contents, where: str) -> None:
                 remedy="Write it with dialect='gadf'.",
                 where=where,
             )
-        if irf.fov_alignment.value == "REVERSE_LON_RADEC":
-            raise DataError(
-                f"The {name} of {where} has the alignment REVERSE_LON_RADEC, which Gammapy knows "
-                "and CTAO-GADF does not.",
-                remedy="Write it with dialect='gadf'.",
-                where=where,
-            )
     found = hdu_class(contents.irfs["psf"], "psf", where)
     if found not in PSF_CLASSES:
         raise DataError(

@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.table import Table
 from gammapy.irf import IRF
 
+from ctao_sat.dl3._alignment import gadf_aligned
 from ctao_sat.dl3._cards import clean, header
 from ctao_sat.dl3._contents import Contents
 from ctao_sat.errors import DataError
@@ -71,7 +72,8 @@ def table_hdus(contents: Contents, float32: bool = False) -> list[fits.BinTableH
         table_hdu(contents.events, _events_cards(contents.cards), "events", where),
         table_hdu(contents.gti, {**GADF, "HDUCLAS1": "GTI", **contents.gti_cards}, "gti", where),
     ]
-    for name, irf in contents.irfs.items():
+    for name, response in contents.irfs.items():
+        irf = gadf_aligned(response)
         table = irf_table(irf, name, where)
         table = _narrow(table, name, where) if float32 else table
         cards = {**_irf_cards(irf, name, table), **contents.irf_cards}
@@ -103,6 +105,7 @@ def table_hdu(table: Table, cards: Mapping[str, Any], name: str, where: str) -> 
     DataError
         If FITS cannot hold a column or a card.
     """
+    _check_names(table, name, where)
     bare = table.copy(copy_data=False)
     bare.meta.clear()
     try:
@@ -118,6 +121,20 @@ def table_hdu(table: Table, cards: Mapping[str, Any], name: str, where: str) -> 
         ) from error
     hdu.header.extend(header(cards, f"{name} of {where}"), end=True)
     return hdu
+
+
+def _check_names(table: Table, name: str, where: str) -> None:
+    """Refuse columns whose names FITS takes for the same."""
+    first: dict[str, str] = {}
+    for column in table.colnames:
+        other = first.setdefault(column.upper(), column)
+        if other != column:
+            raise DataError(
+                f"The columns {other} and {column} of the {name} of {where} differ in case only; "
+                "FITS cannot tell them apart.",
+                remedy="Rename or remove one of them.",
+                where=where,
+            )
 
 
 def _events_cards(cards: Mapping[str, Any]) -> dict[str, Any]:

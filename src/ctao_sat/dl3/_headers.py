@@ -11,9 +11,9 @@ from gammapy.data import HDUIndexTable
 
 from ctao_sat.config import expand_path
 from ctao_sat.dl3 import _check as check
-from ctao_sat.errors import FileFormatError, MissingDataError
+from ctao_sat.errors import ConfigError, FileFormatError, MissingDataError
 
-__all__ = ["HDUInfo", "fits_files", "hdu_infos", "header_text", "read_headers"]
+__all__ = ["HDUInfo", "fits_files", "hdu_infos", "header_text", "path_list", "read_headers"]
 
 _SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
@@ -217,6 +217,43 @@ def _integer(value: Any) -> int | None:
         return None
 
 
+def path_list(paths: Any) -> list[str | os.PathLike]:
+    """Return paths as a list.
+
+    Parameters
+    ----------
+    paths : path-like, or an iterable of them
+        As a caller gives them.
+
+    Returns
+    -------
+    paths : list of path-like
+        At least one.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else.
+    MissingDataError
+        If there is none.
+    """
+    if isinstance(paths, str | os.PathLike):
+        return [paths]
+    found = list(paths) if isinstance(paths, Iterable) else [paths]
+    for path in found:
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigError(
+                f"{path!r} is no path; it is of the type {type(path).__name__}.",
+                remedy="Give a folder or a file, or a list of them.",
+            )
+    if not found:
+        raise MissingDataError(
+            "There is no FITS file: the list of paths is empty.",
+            remedy="Name at least one folder or file.",
+        )
+    return found
+
+
 def fits_files(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
     """Return the FITS files in folders, and those that are named.
 
@@ -236,7 +273,7 @@ def fits_files(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[P
     MissingDataError
         If a path is not there, or there is no FITS file.
     """
-    named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    named = path_list(paths)
     files: dict[Path, Path] = {}
     for path in map(expand_path, named):
         if path.is_file():

@@ -16,7 +16,7 @@ from gammapy.data import DataStore, HDUIndexTable, ObservationTable
 from ctao_sat.config import expand_path
 from ctao_sat.dl3._files import gzipped
 from ctao_sat.dl3._hdus import GADF
-from ctao_sat.dl3._headers import HDUInfo, fits_files, header_text, read_headers
+from ctao_sat.dl3._headers import HDUInfo, fits_files, header_text, path_list, read_headers
 from ctao_sat.dl3._match import ObservationHDUs, match_hdus
 from ctao_sat.errors import MissingColumnError, OutputError
 from ctao_sat.parallel import progress_bar
@@ -93,7 +93,7 @@ def index_tables(
     >>> from ctao_sat import dl3
     >>> hdus, runs = dl3.index_tables("$GAMMAPY_DATA/hess-dl3-dr1")  # doctest: +SKIP
     """
-    named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    named = path_list(paths)
     files = fits_files(named)
     hdus = _read(files, progress)
     if not any(hdu.kind in ("aeff", "edisp") for hdu in hdus):
@@ -286,7 +286,7 @@ def write_index(
     DataError
         As `index_tables`.
     """
-    named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    named = path_list(paths)
     if out is not None:
         folder = expand_path(out)
     else:

@@ -34,6 +34,8 @@ _REMEDY = (
 
 # All that is known of one observation and event type: OBS_ID, or None, by kind.
 _Shelves = dict[tuple[str, int | None], list[HDUInfo]]
+# The OBS_ID that tables of each file state.
+_Ids = dict[Path, set[int | None]]
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ def match_hdus(hdus: Iterable[HDUInfo]) -> list[ObservationHDUs]:
     """Find the tables that belong to each event list.
 
     A table belongs to an event list if neither ``OBS_ID`` nor event type speaks against it. Among
-    those the nearest is taken: in the same file, else with the same ``OBS_ID``, event type, or
-    folder named as the key ``IRF`` says. Good time intervals must be in the same file, or have
-    the same ``OBS_ID``. Of responses for several particles, told by ``EXTNAME``, those of gamma
-    rays are taken.
+    those the nearest is taken: in the same file, else with the same ``OBS_ID`` (its own, or that
+    of all tables of its file that state one), event type, or folder named as the key ``IRF`` says.
+    Good time intervals must be in the same file, or have the same ``OBS_ID``. Of responses for
+    several particles, told by ``EXTNAME``, those of gamma rays are taken.
 
     Parameters
     ----------
@@ -95,6 +97,7 @@ def match_hdus(hdus: Iterable[HDUInfo]) -> list[ObservationHDUs]:
         )
     by_id = _by_id(lists)
     names = _names(known)
+    stated = _stated_ids(known)
     shelves: _Shelves = defaultdict(list)
     for hdu in known:
         if hdu.kind in _OWN or hdu.kind in _RESPONSES:
@@ -102,7 +105,7 @@ def match_hdus(hdus: Iterable[HDUInfo]) -> list[ObservationHDUs]:
     _warn_of_unknown(known)
     found = []
     for obs_id, events in by_id:
-        chosen = {kind: _choose(kind, events, shelves) for kind in (*_OWN, *_RESPONSES)}
+        chosen = {kind: _choose(kind, events, shelves, stated) for kind in (*_OWN, *_RESPONSES)}
         parts = {kind: hdu for kind, hdu in chosen.items() if hdu is not None}
         for hdu in (events, *parts.values()):
             _check_name(hdu, names)
@@ -144,6 +147,15 @@ def _inherit(hdus: list[HDUInfo]) -> list[HDUInfo]:
     return known
 
 
+def _stated_ids(hdus: list[HDUInfo]) -> _Ids:
+    """Return the OBS_ID of each file, for tables in it that state none themselves."""
+    ids: _Ids = defaultdict(set)
+    for hdu in hdus:
+        if hdu.obs_id is not None:
+            ids[hdu.path].add(hdu.obs_id)
+    return ids
+
+
 def _by_id(lists: list[HDUInfo]) -> list[tuple[int, HDUInfo]]:
     """Return the event lists, sorted, each of which can be told from the others."""
     types: dict[int, dict[str, list[HDUInfo]]] = defaultdict(lambda: defaultdict(list))
@@ -179,13 +191,13 @@ def _by_id(lists: list[HDUInfo]) -> list[tuple[int, HDUInfo]]:
     ]
 
 
-def _choose(kind: str, events: HDUInfo, shelves: _Shelves) -> HDUInfo | None:
+def _choose(kind: str, events: HDUInfo, shelves: _Shelves, stated: _Ids) -> HDUInfo | None:
     """Return the table of a kind that belongs to an event list, or None."""
     near = [*shelves.get((kind, events.obs_id), ()), *shelves.get((kind, None), ())]
     fitting = [hdu for hdu in near if hdu.hdu_class and _agree(hdu.event_type, events.event_type)]
     if kind in _OWN:
         fitting = [h for h in fitting if h.path == events.path or h.obs_id == events.obs_id]
-    best = [hdu for hdu in fitting if hdu.path == events.path] or _nearest(fitting, events)
+    best = [hdu for hdu in fitting if hdu.path == events.path] or _nearest(fitting, events, stated)
     if kind in _OF_A_PARTICLE:
         best = of_gammas(best)
     if len(best) > 1 and kind in _RESPONSES:
@@ -204,13 +216,14 @@ def _agree(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
-def _nearest(hdus: list[HDUInfo], events: HDUInfo) -> list[HDUInfo]:
+def _nearest(hdus: list[HDUInfo], events: HDUInfo, stated: _Ids) -> list[HDUInfo]:
     """Return those of which no other has more in common with the events."""
     folder = header_text(events.header, "IRF")
 
     def common(hdu: HDUInfo) -> tuple[bool, ...]:
         return (
             hdu.obs_id == events.obs_id,
+            stated.get(hdu.path) == {events.obs_id},
             bool(hdu.event_type) and hdu.event_type == events.event_type,
             bool(folder) and hdu.path.parent.name == folder,
         )

@@ -4,6 +4,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -11,6 +12,7 @@ from gammapy.data import DataStore, HDUIndexTable, ObservationTable
 
 from ctao_sat.config import expand_path
 from ctao_sat.dl3 import _check as check
+from ctao_sat.dl3._headers import path_list
 from ctao_sat.dl3._index import FROM_HEADERS, index_tables
 from ctao_sat.errors import (
     AmbiguousDataError,
@@ -28,6 +30,8 @@ _Tables = tuple[HDUIndexTable, ObservationTable]
 _NAMES = (DataStore.DEFAULT_HDU_TABLE, DataStore.DEFAULT_OBS_TABLE)
 _HDU_COLUMNS = ("OBS_ID", "HDU_TYPE", "HDU_CLASS", "FILE_DIR", "FILE_NAME", "HDU_NAME")
 _OBS_COLUMNS = ("OBS_ID", "RA_PNT", "DEC_PNT", "TSTART", "TSTOP")
+# Means all of them, unless it is the name of one.
+_ALL = "all"
 _HOW = ("auto", "tables", "headers")
 _AGAIN = "make them again with `ctao-sat data index --overwrite`"
 
@@ -50,8 +54,8 @@ def open_dl3(
     path : path-like, or an iterable of them
         A folder, or files and folders that belong together, such as events and responses.
     event_types : str or iterable of str, optional
-        Take these only (``EVTYPE``, else ``EV_CLASS``). Default: all; then no observation may
-        have several.
+        Take these only (``EVTYPE``, else ``EV_CLASS``). Default, or "all": all; then no
+        observation may have several.
     index : {"auto", "tables", "headers"}
         What to go by: the index tables of the folder; the headers of the files; or the tables if
         the folder has them.
@@ -83,7 +87,8 @@ def open_dl3(
     >>> store = dl3.open_dl3(["events.fits", "irfs.fits"])  # doctest: +SKIP
     """
     tables = _tables(path, index, progress)
-    return _store(tables, _wanted(tables, event_types))
+    wanted = _wanted(tables, event_types)
+    return _store(tables, wanted, chosen=event_types not in (None, _ALL))
 
 
 def open_event_types(
@@ -100,7 +105,7 @@ def open_event_types(
     path : path-like, or an iterable of them
         See `open_dl3`.
     event_types : str or iterable of str, optional
-        Take these only, in this order. Default: all, sorted.
+        Take these only, in this order. Default, or "all": all, sorted.
     index : {"auto", "tables", "headers"}
         See `open_dl3`.
     progress : bool
@@ -132,7 +137,7 @@ def _tables(
 ) -> _Tables:
     if index not in _HOW:
         raise ConfigError(f"Unknown index '{index}'.", remedy=did_you_mean(index, _HOW))
-    named = [path] if isinstance(path, str | os.PathLike) else list(path)
+    named = path_list(path)
     folder = expand_path(named[0]) if len(named) == 1 else None
     if folder is not None and not folder.exists():
         raise MissingDataError(
@@ -226,11 +231,23 @@ def _stated(tables: _Tables) -> list[str]:
     )
 
 
+def _chosen(event_types: Any, stated: list[str]) -> list[str]:
+    """Return the event types that a caller names, each once."""
+    one = isinstance(event_types, str) or not isinstance(event_types, Iterable)
+    names = [event_types] if one else list(event_types)
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"`event_types` is {event_types!r}; it must be a name, or a list of names.",
+            remedy=f"The data have {', '.join(map(repr, filter(None, stated))) or 'none'}.",
+        )
+    return list(dict.fromkeys(names))
+
+
 def _wanted(tables: _Tables, event_types: str | Iterable[str] | None) -> list[str]:
     stated = _stated(tables)
-    if event_types is None:
+    if event_types is None or (event_types == _ALL and _ALL not in stated):
         return stated
-    wanted = [event_types] if isinstance(event_types, str) else list(dict.fromkeys(event_types))
+    wanted = _chosen(event_types, stated)
     if not wanted:
         raise SelectionError("The list of event types is empty.", remedy="Name at least one.")
     for name in wanted:
@@ -246,7 +263,7 @@ def _wanted(tables: _Tables, event_types: str | Iterable[str] | None) -> list[st
     return wanted
 
 
-def _store(tables: _Tables, types: list[str]) -> DataStore:
+def _store(tables: _Tables, types: list[str], *, chosen: bool = True) -> DataStore:
     """Return a store of some event types, no two of them of the same observation."""
     hdu_table, obs_table = tables
     kinds, names = _texts(hdu_table, "HDU_TYPE"), _event_types(hdu_table)
@@ -256,15 +273,7 @@ def _store(tables: _Tables, types: list[str]) -> DataStore:
             found[int(obs_id)].append(name)
     several = {obs_id: sorted(of) for obs_id, of in found.items() if len(of) > 1}
     if several:
-        obs_id, of = next(iter(several.items()))
-        others = f", like {len(several) - 1} more" if len(several) > 1 else ""
-        raise AmbiguousDataError(
-            f"Observation {obs_id} has several event types{others}: "
-            f"{', '.join(repr(name) for name in of)}.",
-            remedy=f"Choose one, such as event_types={of[0]!r} (`data.event_types: [{of[0]}]`), or "
-            "open each with open_event_types (`data.event_types: all`).",
-            where=str(hdu_table.base_dir),
-        )
+        raise _several_types(several, chosen, str(hdu_table.base_dir))
     if types == _stated(tables):
         return DataStore(hdu_table, obs_table)
     # A row without an event type is shared by all.
@@ -274,3 +283,19 @@ def _store(tables: _Tables, types: list[str]) -> DataStore:
         obs_table["OBS_ID"], list(found)
     )
     return DataStore(hdu_table[rows & of_types], obs_table[runs])
+
+
+def _several_types(several: dict[int, list[str]], chosen: bool, where: str) -> AmbiguousDataError:
+    """Return the error of observations that have several of the event types in question."""
+    (obs_id, of), more = next(iter(several.items())), len(several) - 1
+    who = f"Observation {obs_id}, and {more} more, have" if more else f"Observation {obs_id} has"
+    kinds = "several of the chosen event types" if chosen else "several event types"
+    each = "open_event_types with the same event_types" if chosen else "open_event_types"
+    recipe = f"[{', '.join(of)}]" if chosen else "all"
+    return AmbiguousDataError(
+        f"{who} {kinds}: {', '.join(map(repr, of))}.",
+        remedy=f"A data store holds one of them: choose event_types={of[0]!r} "
+        f"(`data.event_types: [{of[0]}]`), or open a store for each with {each} "
+        f"(`data.event_types: {recipe}`).",
+        where=where,
+    )

@@ -1,6 +1,7 @@
 """CTAO's product metadata: what a caller says of files, as cards of their primary header."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 from astropy.time import Time
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from ctao_sat.config import Config, load, parse
+from ctao_sat.config import Config, expand_path, load, parse
 from ctao_sat.dl3._files import version
 from ctao_sat.errors import ConfigError, MissingColumnError
 
@@ -18,6 +19,8 @@ __all__ = ["ProductMetadata", "product_cards", "product_metadata", "require"]
 MODEL_VERSION = "2.1.0"
 # The licence that a reader of CTAO's model assumes when a header has none.
 ASSUMED_LICENSE = ("CC-BY-SA-4.0", "https://creativecommons.org/licenses/by-sa/4.0/")
+
+_OF_RECIPES = "`ctao-sat init"
 
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$")]
 Url = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$")]
@@ -195,13 +198,29 @@ def product_metadata(
     if metadata is None:
         return ProductMetadata()
     if isinstance(metadata, str | os.PathLike):
-        return load(ProductMetadata, os.fspath(metadata))
+        return _checked(lambda: load(ProductMetadata, expand_path(metadata)))
     if not isinstance(metadata, Mapping):
         raise ConfigError(
             f"`metadata` is of the type {type(metadata).__name__}.",
             remedy="Give a mapping such as {'contact': {'name': ...}}, or the path of a YAML file.",
         )
-    return parse(ProductMetadata, dict(metadata), name="metadata")
+    return _checked(lambda: parse(ProductMetadata, dict(metadata), name="metadata"))
+
+
+def _checked(make: Callable[[], ProductMetadata]) -> ProductMetadata:
+    """Return the metadata; of errors, what is said of recipes is said of metadata."""
+    try:
+        return make()
+    except ConfigError as error:
+        remedy = error.remedy
+        if _OF_RECIPES in remedy:
+            remedy = "Give the path of a YAML file with product metadata, such as: "
+            remedy += "contact: {name: A. Person}"
+        message = re.sub(rf" Add it; {_OF_RECIPES}[^.]*\.", " Add it.", error.message)
+        message = message.replace("The configuration has", "The metadata have")
+        message = message.replace("configuration file", "file of metadata")
+        message = message.replace("holds no configuration", "holds no metadata")
+        raise ConfigError(message, remedy=remedy, where=error.where) from None
 
 
 def product_cards(

@@ -11,7 +11,7 @@ from typing import Any
 
 from astropy.io import fits
 from astropy.time import Time
-from gammapy.data import Observation
+from gammapy.data import DataStore, Observation
 
 from ctao_sat.config import expand_path
 from ctao_sat.dl3._cards import header
@@ -167,9 +167,12 @@ def write(
     ['hdu-index.fits.gz', 'obs-index.fits.gz', 'obs_000001.fits']
     """
     wanted = form(dialect, metadata, rounding)
-    items = [observations] if isinstance(observations, Observation) else list(observations)
-    if not items:
-        raise SelectionError("There is no observation to write.", remedy="Give at least one.")
+    items = _observations(observations)
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(
+            f"`path` is {path!r}, of the type {type(path).__name__}.",
+            remedy="Give the name of a folder; of one observation, also of a file 'name.fits'.",
+        )
     final = expand_path(path).absolute()
     if final.name.lower().endswith((".fits", ".fits.gz")):
         return _write_one(items, final, wanted, overwrite)
@@ -182,6 +185,26 @@ def write(
             entries[entry.file_name] = entry
         write_tables(folder, list(entries.values()), wanted)
     return final
+
+
+def _observations(given: Any) -> list[Observation]:
+    """Return what a caller gave as a list of observations."""
+    if isinstance(given, Observation):
+        return [given]
+    remedy = "Give Observations of Gammapy, a list of Observation, or one."
+    if isinstance(given, DataStore):
+        remedy = "Read the observations first: dl3.read_observations(store, store.obs_ids)."
+    items = list(given) if isinstance(given, Iterable) else [given]
+    for item in items:
+        if not isinstance(item, Observation):
+            raise ConfigError(
+                f"There are no observations to write in an object of the type "
+                f"{type(item).__name__}.",
+                remedy=remedy,
+            )
+    if not items:
+        raise SelectionError("There is no observation to write.", remedy="Give at least one.")
+    return items
 
 
 def _write_one(items: list[Observation], path: Path, wanted: Form, overwrite: bool) -> Path:
