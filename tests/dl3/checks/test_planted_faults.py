@@ -244,10 +244,14 @@ FAULTS = [
     ("phase", "warning", "PHASE is 0", with_column("EVENTS", "PHASE", np.zeros)),
     ("phase", "warning", "0 to 200", with_column("EVENTS", "PHASE", lambda n: np.arange(n) % 201)),
     ("time-reference", "error", "MJDREFF", key("GTI", MJDREFF=None)),
-    ("time-reference", "error", "43200 s apart", key("GTI", MJDREFF=0.0)),
+    ("time-reference", "info", "43200 s apart", key("GTI", MJDREFF=0.0)),
+    ("time-reference", "error", "no unit of time", key("GTI", TIMEUNIT="TeV")),
     ("time-reference", "error", "'GPS', no scale", key("EVENTS", TIMESYS="GPS")),
     ("time-reference", "error", "TIMEUNIT is 'd'", key("EVENTS", TIMEUNIT="d")),
     ("time-reference", "warning", "TIMESYS is absent", key("EVENTS", TIMESYS=None)),
+    ("event-gti", "error", "by up to 4.32e+04 s", key("GTI", MJDREFF=0.0)),
+    ("gti-span", "warning", "begin before TSTART, by 43200 s", key("GTI", MJDREFF=0.0)),
+    ("livetime", "error", "the sum of the good time intervals 5", unit("GTI", "STOP", "min")),
     ("dates", "warning", "-86400 s off TSTART", key("EVENTS", DATE_OBS="2027-12-31")),
     ("gti-order", "error", "no intervals", gti()),
     ("gti-order", "error", "are empty", gti((0, 0))),
@@ -292,6 +296,10 @@ BROUGHT = {
     ("gti-order", "are empty"): {"livetime", "event-gti"},
     ("gti-order", "1 of 1 intervals end before"): {"livetime", "event-gti"},
     ("gti-span", "end after TSTOP, by 60 s"): {"livetime"},
+    ("time-reference", "43200 s apart"): {"event-gti", "gti-span"},
+    ("event-gti", "by up to 4.32e+04 s"): {"time-reference", "gti-span"},
+    ("gti-span", "begin before TSTART, by 43200 s"): {"time-reference", "event-gti"},
+    ("livetime", "the sum of the good time intervals 5"): {"gti-span", "event-gti"},
     ("site", "from ctao_south"): {"instrument"},
     ("site", "from hess"): {"instrument"},
     ("event-id", "2 of"): {"event-order"},
@@ -325,6 +333,50 @@ def test_a_planted_fault_is_found(spoiled, name, severity, says, change):
 def test_each_check_of_a_file_has_a_planted_fault():
     names = {check.name for check in FILE_CHECKS} | {"event-field"}
     assert {fault[0] for fault in FAULTS} | {"readable"} == names
+
+
+def in_minutes(hdu, *names):
+    """Change the unit of times, and the values with it."""
+    return both(*(both(column(hdu, n, scale(1 / 60)), unit(hdu, n, "min")) for n in names))
+
+
+def without_unit(hdus):
+    """Leave the unit of the intervals to TIMEUNIT."""
+    in_minutes("GTI", "START", "STOP")(hdus)
+    both(unit("GTI", "START", ""), unit("GTI", "STOP", ""), key("GTI", TIMEUNIT="min"))(hdus)
+
+
+def counted_from(days, system="TT", seconds=0.0):
+    """Count the intervals from another reference, earlier by some days."""
+
+    def change(hdus):
+        key("GTI", MJDREFI=hdus["GTI"].header["MJDREFI"] - days, TIMESYS=system)(hdus)
+        for name in ("START", "STOP"):
+            hdus["GTI"].data[name] += 86400 * days + seconds
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (counted_from(10), {("time-reference", "info")}),
+        # TAI is 32.184 s behind TT, thus its midnight is as much later.
+        (counted_from(0, "TAI", -32.184), {("time-reference", "info")}),
+        (in_minutes("GTI", "START", "STOP"), set()),
+        (in_minutes("EVENTS", "TIME"), set()),
+        (without_unit, {("units", "warning")}),
+    ],
+)
+def test_times_of_other_references_and_units_that_gammapy_converts(spoiled, change, expected):
+    path = spoiled(change)
+    assert {(f.check, f.severity) for f in dl3.check(path).findings} == expected
+    # Gammapy reads them all as the same times.
+    (observation,) = dl3.read_observations(dl3.open_dl3(path), [1])
+    inside = observation.events.select_time(
+        [observation.gti.time_start[0], observation.gti.time_stop[-1]]
+    )
+    assert len(inside.table) >= 0.99 * len(observation.events.table) > 0
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 from ctao_sat.dl3._check import reason
 from ctao_sat.dl3._checks._content import FAILURES, is_dialect, read_content
 from ctao_sat.dl3._checks._folder import Folder, Summary, summarise
+from ctao_sat.dl3._checks._interrupt import interrupts_kept
 from ctao_sat.dl3._checks._model import (
     SEVERITIES,
     Check,
@@ -92,6 +93,11 @@ def check(
 
 
 def _check_file(path: Path, schema: bool) -> _Outcome:
+    with interrupts_kept():
+        return _checked(path, schema)
+
+
+def _checked(path: Path, schema: bool) -> _Outcome:
     outcome = _Outcome(summary=Summary(path))
     try:
         content = read_content(path)

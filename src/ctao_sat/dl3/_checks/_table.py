@@ -75,7 +75,7 @@ FILE_CHECKS = (
         "Compute the phases from an ephemeris, or drop the column.", ("events",), _events.phase,
     ),
     Check(
-        "time-reference", "MJDREFI, MJDREFF, TIMESYS, TIMEUNIT are there and agree", "error",
+        "time-reference", "MJDREFI, MJDREFF, TIMESYS, TIMEUNIT are there, and right", "error",
         "Correct the headers of EVENTS and GTI.", ("events", "gti"), _times.time_reference,
     ),
     Check(
