@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ctao_sat.dl3._checks._content import Content, TableData, header_number, index_type
 from ctao_sat.dl3._checks._events import offsets
 from ctao_sat.dl3._checks._model import Fault, NotRun
+from ctao_sat.dl3._headers import HDUInfo
 
 __all__ = [
     "Folder",
@@ -93,13 +94,15 @@ class Summary:
     rows: tuple[IndexRow, ...] = ()
     observations: tuple[ObservationRow, ...] = ()
     has_reference: bool = True
+    infos: tuple[HDUInfo, ...] = ()
 
 
 @dataclass(frozen=True)
 class Folder:
-    """All files that are checked together."""
+    """All files that are checked together, and the folder if its index tables are in use."""
 
     files: tuple[Summary, ...]
+    index: Path | None = None
 
     @property
     def parts(self) -> list[Part]:
@@ -242,10 +245,13 @@ def index_header(folder: Folder) -> Iterator[Fault]:
 def index_values(folder: Folder) -> Iterator[Fault]:
     """Pointing and times in the obs-index are those of the event list."""
     lists = {part.obs_id: part for part in folder.parts if part.kind == "events"}
+    listed = {row.obs_id for row in folder.rows if row.kind == "events"}
     for row in (row for file in folder.files for row in file.observations):
         events = lists.get(row.obs_id)
         if events is None:
-            yield _of(row, "There is no event list for it.")
+            # Of a file that is listed and not there, another check tells.
+            if row.obs_id not in listed:
+                yield _of(row, "There is no event list for it.")
             continue
         scale = (np.cos(np.radians(events.pointing[1])), 1.0)
         apart = max(
@@ -260,24 +266,10 @@ def index_values(folder: Folder) -> Iterator[Fault]:
 
 
 def observation_ids(folder: Folder) -> Iterator[Fault]:
-    """Each observation and event type has one event list, which has an OBS_ID."""
-    lists = defaultdict(list)
+    """Each event list has an OBS_ID."""
     for part in folder.parts:
-        if part.kind == "events":
-            if part.obs_id is None:
-                yield Fault("There is no OBS_ID.", part.hdu, file=str(part.path))
-            else:
-                lists[part.obs_id, part.event_type].append(part)
-    for (obs_id, event_type), found in lists.items():
-        for part in found[1:]:
-            of_type = f", event type '{event_type}'" if event_type else ""
-            yield Fault(
-                f"Observation {obs_id}{of_type} is in '{found[0].path.name}' as well.",
-                part.hdu,
-                "warning",
-                "Check each set of files by itself, or remove the copy.",
-                str(part.path),
-            )
+        if part.kind == "events" and part.obs_id is None:
+            yield Fault("There is no OBS_ID.", part.hdu, file=str(part.path))
 
 
 def responses(folder: Folder) -> Iterator[Fault | NotRun]:
@@ -286,7 +278,8 @@ def responses(folder: Folder) -> Iterator[Fault | NotRun]:
     for row in folder.rows:
         indexed[row.obs_id].add(row.kind)
     for events, near in _belonging(folder):
-        found = {part.kind for part in near} | indexed[events.obs_id]
+        # A response of a class that Gammapy does not read is as good as none.
+        found = {part.kind for part in near if part.hdu_class} | indexed[events.obs_id]
         yield from _absent(events, near, found)
 
 

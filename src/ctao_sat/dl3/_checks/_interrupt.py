@@ -9,6 +9,14 @@ from typing import Any
 __all__ = ["interrupts_kept"]
 
 
+_seen: list[int] = []
+
+
+def _note(number: int, frame: Any) -> None:
+    _seen.append(number)
+    raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def interrupts_kept() -> Iterator[None]:
     """Raise KeyboardInterrupt at the end of the block if there was one, whatever became of it.
@@ -18,19 +26,15 @@ def interrupts_kept() -> Iterator[None]:
     FITS file is lost like that.
     """
     ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    # Ours is still there if an interrupt hit the very change of handlers.
+    if not ours or signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, _note):
         yield
         return
-    seen: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        seen.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, note)
+    _seen.clear()
     try:
+        signal.signal(signal.SIGINT, _note)
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if seen:
+        if _seen:
             raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 from ctao_sat.dl3._checks import (
     _events,
     _folder,
+    _matching,
     _place,
     _responses,
     _schema,
@@ -51,6 +52,11 @@ FILE_CHECKS = (
         "negative", "energies are positive, responses not negative", "error",
         "Remove these events, or set the values to 0.", ("events", *_RESPONSES),
         _structure.negative,
+    ),
+    Check(
+        "nonzero", "responses are not zero everywhere", "error",
+        "Take other responses: nothing can be computed with these.", _RESPONSES,
+        _structure.nonzero,
     ),
     Check(
         "event-id", "every event is there once", "error",
@@ -152,8 +158,18 @@ FOLDER_CHECKS = (
         ("events",), _folder.event_field,
     ),
     Check(
-        "observation-id", "each observation and event type has one event list", "error",
+        "observation-id", "each event list has an OBS_ID", "error",
         "Give it an OBS_ID of its own.", ("events",), _folder.observation_ids,
+    ),
+    Check(
+        "matching", "it can be told which tables belong to each event list", "error",
+        "Check each set of files by itself, or remove the copies.", ("events",),
+        _matching.matching,
+    ),
+    Check(
+        "index-readable", "the index tables of the folder can be used", "error",
+        "Make the index again: `ctao-sat data index --overwrite`.", ("hdu-index", "obs-index"),
+        _matching.index_readable,
     ),
     Check(
         "index-targets", "the hdu-index names files and HDUs that are there", "error",
