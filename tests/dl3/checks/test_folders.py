@@ -131,7 +131,7 @@ def of_unknown_class(folder):
 
 
 def listed_twice(table):
-    row = [i for i, kind in enumerate(table["HDU_TYPE"]) if kind.strip() == "gti"][0]
+    row = [kind.strip() for kind in table["HDU_TYPE"]].index("gti")
     table.add_row(table[row])
     table["HDU_NAME"][-1] = "EVENTS"
 
@@ -148,7 +148,7 @@ FAULTS = [
     ("responses", "error", "no good time intervals", without("GTI")),
     ("responses", "warning", "no psf", without("POINT SPREAD FUNCTION")),
     ("responses", "warning", "no bkg", without("BACKGROUND")),
-    ("matching", "warning", "has 2 event lists: ", same_run_twice),
+    ("matching", "warning", "; the index tables decide.", same_run_twice),
     ("matching", "error", "copy.fits[EVENTS], obs_000001.fits[EVENTS]", same_run_twice_unindexed),
     ("matching", "error", "has 2 candidates for 'aeff': ", two_sets_of_responses),
     ("matching", "error", "has 2 candidates for 'aeff': ", twice_in_a_file("EFFECTIVE AREA")),

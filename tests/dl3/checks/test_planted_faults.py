@@ -222,7 +222,7 @@ FAULTS = [
     (
         "axes",
         "error",
-        "by up to 0.01 TeV (at 0.03 TeV)",
+        "0.01 TeV (at 0.03 TeV)",
         column(AEFF, "ENERG_HI", put((0, 3), 0.03)),
     ),
     ("nonzero", "error", "values of EFFAREA are 0", column(AEFF, "EFFAREA", scale(0))),
