@@ -27,7 +27,7 @@ def set_key(folder, **keys):
 def test_clean_data(folder, capsys):
     assert main(["data", "check", str(folder), "--strict"]) == OK
     out = capsys.readouterr().out
-    assert out.endswith("4 files, 36 checks: 0 errors, 0 warnings, 0 remarks.\n")
+    assert out.endswith("4 files, 37 checks: 0 errors, 0 warnings, 0 remarks.\n")
 
 
 def test_an_error_fails(folder, capsys):

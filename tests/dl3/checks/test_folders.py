@@ -212,8 +212,8 @@ def test_a_planted_fault_is_found(folder, name, severity, says, change):
 
 def test_each_check_of_a_folder_has_a_planted_fault():
     names = {check.name for check in FOLDER_CHECKS}
-    # The field of view is among the faults of a file.
-    assert {fault[0] for fault in FAULTS} | {"event-field"} == names
+    # Field of view and energies are among the faults of a file.
+    assert {fault[0] for fault in FAULTS} | {"event-field", "event-energy"} == names
 
 
 REFUSED = [
@@ -243,6 +243,21 @@ def test_two_event_types_of_an_observation_are_no_fault(folder):
                 hdu.header["OBS_ID"] = 1
     drop_index(folder)
     assert dl3.check(folder).findings == ()
+
+
+def test_two_event_types_with_the_same_events(folder):
+    for name in (RUN, "copy.fits"):
+        shutil.copy(folder / RUN, folder / "copy.fits")
+        with fits.open(folder / name, mode="update") as hdus:
+            for hdu in hdus[1:]:
+                hdu.header["EVTYPE"] = name
+    drop_index(folder)
+    (folder / "obs_000002.fits").unlink()
+    (finding,) = dl3.check(folder).findings
+    assert (finding.check, finding.severity) == ("matching", "error")
+    assert "of both event types" in finding.what
+    with pytest.raises(DataError, match="of both event types"):
+        dl3.read_event_types(dl3.open_event_types(folder), [1])
 
 
 def test_index_tables_of_files_elsewhere_are_followed(folder, tmp_path, monkeypatch):

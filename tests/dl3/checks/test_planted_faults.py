@@ -251,6 +251,11 @@ FAULTS = [
     ("event-field", "warning", "1 of", column("EVENTS", "DEC", put(0, -60))),
     ("event-field", "error", "deg from the pointing", column("EVENTS", "DEC", scale(-1))),
     ("directions", "error", "2 of", column("EVENTS", "DEC", put(slice(2), 91))),
+    ("event-energy", "warning", "events are outside", unit("EVENTS", "ENERGY", "keV")),
+    ("columns", "info", "no events", rows(lambda n: np.zeros(0, int))),
+    ("directions", "warning", "'FK4'", key("EVENTS", RADESYS="FK4")),
+    ("thresholds", "warning", "'low', no number", key(AEFF, LO_THRES="low")),
+    ("containment", "warning", "PSF is POINT-LIKE", point_like(PSF)),
     ("directions", "error", "no number RA_PNT", key("EVENTS", RA_PNT=None)),
     ("phase", "warning", "PHASE is 0", with_column("EVENTS", "PHASE", np.zeros)),
     ("phase", "warning", "0 to 200", with_column("EVENTS", "PHASE", lambda n: np.arange(n) % 201)),
@@ -342,7 +347,7 @@ def test_a_planted_fault_is_found(spoiled, name, severity, says, change):
 
 
 def test_each_check_of_a_file_has_a_planted_fault():
-    names = {check.name for check in FILE_CHECKS} | {"event-field"}
+    names = {check.name for check in FILE_CHECKS} | {"event-field", "event-energy"}
     assert {fault[0] for fault in FAULTS} | {"readable"} == names
 
 

@@ -96,6 +96,14 @@ def event_gti(content: Content) -> Iterator[Fault | NotRun]:
 def directions(content: Content) -> Iterator[Fault]:
     """RA and DEC of events and pointing are angles in degrees."""
     for table in content.of("events"):
+        system = header_text(table.header, "RADESYS") or header_text(table.header, "RADECSYS")
+        if system.upper() not in ("", "ICRS", "FK5"):
+            yield Fault(
+                f"RADESYS is '{system}'; Gammapy takes ICRS.",
+                table.hdu,
+                "warning",
+                "Convert the directions to ICRS.",
+            )
         for name, low, high in (("RA", 0, 360), ("DEC", -90, 90)):
             if table.has(name):
                 values = table.columns[name].astype(float)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctao_sat.dl3._checks._content import Content, TableData, header_number, index_type
+from ctao_sat.dl3._checks._energies import digest, energy_counts, energy_range
 from ctao_sat.dl3._checks._events import offsets
 from ctao_sat.dl3._checks._model import Fault, NotRun
 from ctao_sat.dl3._headers import HDUInfo
@@ -20,6 +21,7 @@ __all__ = [
     "IndexRow",
     "Part",
     "Summary",
+    "belonging",
     "event_field",
     "index_complete",
     "index_header",
@@ -61,6 +63,11 @@ class Part:
     # Of events, their number in each step of distance from the pointing, and the largest.
     distances: NDArray | None = None
     farthest: float = np.nan
+    # Of events, their number in each step of energy, and what tells them from others.
+    energies: NDArray | None = None
+    digest: str = ""
+    # Of an effective area, in TeV.
+    energy_range: tuple[float, float] = (np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,9 @@ def _part(table: TableData) -> Part:
         times=pair("TSTART", "TSTOP"),
         reach=_reach(table),
         distances=None if distance is None else np.bincount((distance / _STEP).astype(int)),
+        energies=energy_counts(table),
+        digest=digest(table) if info.event_type else "",
+        energy_range=energy_range(table),
         farthest=np.nan if distance is None else float(np.max(distance, initial=0)),
     )
 
@@ -277,7 +287,7 @@ def responses(folder: Folder) -> Iterator[Fault | NotRun]:
     indexed: dict[int | None, set[str]] = defaultdict(set)
     for row in folder.rows:
         indexed[row.obs_id].add(row.kind)
-    for events, near in _belonging(folder):
+    for events, near in belonging(folder):
         # A response of a class that Gammapy does not read is as good as none.
         found = {part.kind for part in near if part.hdu_class} | indexed[events.obs_id]
         yield from _absent(events, near, found)
@@ -285,7 +295,7 @@ def responses(folder: Folder) -> Iterator[Fault | NotRun]:
 
 def event_field(folder: Folder) -> Iterator[Fault | NotRun]:
     """Events within the field of view of the responses."""
-    for events, near in _belonging(folder):
+    for events, near in belonging(folder):
         reach = max((part.reach for part in near if np.isfinite(part.reach)), default=np.nan)
         if np.isnan(reach):
             yield NotRun("no response over the field of view")
@@ -306,7 +316,7 @@ def event_field(folder: Folder) -> Iterator[Fault | NotRun]:
                 )
 
 
-def _belonging(folder: Folder) -> Iterator[tuple[Part, list[Part]]]:
+def belonging(folder: Folder) -> Iterator[tuple[Part, list[Part]]]:
     """Yield each event list with the tables of its file, and those elsewhere that fit it."""
     of_file: dict[str, list[Part]] = defaultdict(list)
     for part in folder.parts:

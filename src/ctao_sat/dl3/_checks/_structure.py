@@ -76,6 +76,8 @@ def columns(content: Content) -> Iterator[Fault]:
         wrong = [n for n in table.required if n in table.columns and not table.has(n)]
         if wrong:
             yield Fault(f"The column {', '.join(wrong)} does not hold numbers.", table.hdu)
+        if table.info.kind == "events" and not table.n_rows:
+            yield Fault("There are no events.", table.hdu, "info", "Nothing to do.")
         if table.axes and table.n_rows != 1:
             yield Fault(f"There are {table.n_rows} rows; a response has one.", table.hdu)
 

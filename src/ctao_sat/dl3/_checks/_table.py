@@ -158,6 +158,11 @@ FOLDER_CHECKS = (
         ("events",), _folder.event_field,
     ),
     Check(
+        "event-energy", "most events are within the energies of the responses", "warning",
+        "Find out the unit of ENERGY, and whether these are the responses of the events.",
+        ("events",), _matching.event_energy,
+    ),
+    Check(
         "observation-id", "each event list has an OBS_ID", "error",
         "Give it an OBS_ID of its own.", ("events",), _folder.observation_ids,
     ),
