@@ -351,50 +351,6 @@ def test_each_check_of_a_file_has_a_planted_fault():
     assert {fault[0] for fault in FAULTS} | {"readable"} == names
 
 
-def in_minutes(hdu, *names):
-    """Change the unit of times, and the values with it."""
-    return both(*(both(column(hdu, n, scale(1 / 60)), unit(hdu, n, "min")) for n in names))
-
-
-def without_unit(hdus):
-    """Leave the unit of the intervals to TIMEUNIT."""
-    in_minutes("GTI", "START", "STOP")(hdus)
-    both(unit("GTI", "START", ""), unit("GTI", "STOP", ""), key("GTI", TIMEUNIT="min"))(hdus)
-
-
-def counted_from(days, system="TT", seconds=0.0):
-    """Count the intervals from another reference, earlier by some days."""
-
-    def change(hdus):
-        key("GTI", MJDREFI=hdus["GTI"].header["MJDREFI"] - days, TIMESYS=system)(hdus)
-        for name in ("START", "STOP"):
-            hdus["GTI"].data[name] += 86400 * days + seconds
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (counted_from(10), {("time-reference", "info")}),
-        # TAI is 32.184 s behind TT, thus its midnight is as much later.
-        (counted_from(0, "TAI", -32.184), {("time-reference", "info")}),
-        (in_minutes("GTI", "START", "STOP"), set()),
-        (in_minutes("EVENTS", "TIME"), set()),
-        (without_unit, {("units", "warning")}),
-    ],
-)
-def test_times_of_other_references_and_units_that_gammapy_converts(spoiled, change, expected):
-    path = spoiled(change)
-    assert {(f.check, f.severity) for f in dl3.check(path).findings} == expected
-    # Gammapy reads them all as the same times.
-    (observation,) = dl3.read_observations(dl3.open_dl3(path), [1])
-    inside = observation.events.select_time(
-        [observation.gti.time_start[0], observation.gti.time_stop[-1]]
-    )
-    assert len(inside.table) >= 0.99 * len(observation.events.table) > 0
-
-
 @pytest.mark.parametrize(
     "harmless",
     [

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from astropy.time import Time
 from numpy.typing import NDArray
 
+from ctao_sat.dl3._checks._clock import moved, zero_time
 from ctao_sat.dl3._checks._content import Content, TableData, header_number, index_type
 from ctao_sat.dl3._checks._energies import digest, energy_counts, energy_range
 from ctao_sat.dl3._checks._events import offsets
@@ -58,6 +60,8 @@ class Part:
     point_like: bool
     pointing: tuple[float, float]
     times: tuple[float, float]
+    # What times count from, None if the header does not say.
+    zero: Time | None = None
     # How far from the pointing a response reaches, in degrees; NaN if it does not say.
     reach: float = np.nan
     # Of events, their number in each step of distance from the pointing, and the largest.
@@ -89,6 +93,7 @@ class ObservationRow:
     obs_id: int
     pointing: tuple[float, float]
     times: tuple[float, float]
+    zero: Time | None
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,7 @@ def _part(table: TableData) -> Part:
         point_like=info.point_like,
         pointing=pair("RA_PNT", "DEC_PNT"),
         times=pair("TSTART", "TSTOP"),
+        zero=zero_time(info.header),
         reach=_reach(table),
         distances=None if distance is None else np.bincount((distance / _STEP).astype(int)),
         energies=energy_counts(table),
@@ -208,9 +214,13 @@ def _index_rows(path: Path, table: TableData) -> list[IndexRow]:
 def _observation_rows(path: Path, table: TableData) -> list[ObservationRow]:
     names = ("RA_PNT", "DEC_PNT", "TSTART", "TSTOP")
     nothing = np.full(table.n_rows, np.nan)
+    # An index without TIMESYS is taken for one of the scale of the events.
+    zero = zero_time(table.header) if "TIMESYS" in table.header else None
     values = [table.columns[n].astype(float) if table.has(n) else nothing for n in names]
     return [
-        ObservationRow(path, int(obs_id), (float(ra), float(dec)), (float(start), float(stop)))
+        ObservationRow(
+            path, int(obs_id), (float(ra), float(dec)), (float(start), float(stop)), zero
+        )
         for obs_id, ra, dec, start, stop in zip(table.columns["OBS_ID"], *values, strict=True)
     ]
 
@@ -268,7 +278,8 @@ def index_values(folder: Folder) -> Iterator[Fault]:
             abs((a - b + 180) % 360 - 180) * s
             for a, b, s in zip(row.pointing, events.pointing, scale, strict=True)
         )
-        late = max(abs(a - b) for a, b in zip(row.times, events.times, strict=True))
+        times = moved(np.array(events.times), events.zero, row.zero)
+        late = float(np.max(np.abs(np.array(row.times) - times)))
         if apart > _POINTING:
             yield _of(row, f"RA_PNT, DEC_PNT are {apart:.3g} deg off those of the events.")
         if late > _TIME:

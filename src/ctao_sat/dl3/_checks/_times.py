@@ -50,7 +50,11 @@ def time_reference(content: Content) -> Iterator[Fault]:
     zeros = [zero_time(table.header) for table in tables]
     found = [apart(zero, zeros[0]) for zero in zeros]
     if not np.isfinite(found).all():
-        yield Fault("The references of EVENTS and GTI cannot be compared: one is in UT1.")
+        yield Fault(
+            "The references of EVENTS and GTI cannot be compared: one is in UT1.",
+            severity="warning",
+            remedy="Convert the times to TT.",
+        )
     elif max(map(abs, found), default=0) > _SPAN:
         yield Fault(
             f"The references of EVENTS and GTI are {max(map(abs, found)):.6g} s apart.",
