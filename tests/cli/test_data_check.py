@@ -1,14 +1,17 @@
 """The command ``ctao-sat data check``: what it prints, and its exit codes."""
 
+import contextlib
 import json
 import shutil
+import signal
 
 import pytest
 from astropy.io import fits
 
 from ctao_sat.cli import main
+from ctao_sat.dl3._checks import _run
 
-OK, USAGE, DATA = 0, 2, 3
+OK, USAGE, DATA, INTERRUPTED = 0, 2, 3, 130
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def set_key(folder, **keys):
 def test_clean_data(folder, capsys):
     assert main(["data", "check", str(folder), "--strict"]) == OK
     out = capsys.readouterr().out
-    assert out.endswith("4 files, 33 checks: 0 errors, 0 warnings, 0 remarks.\n")
+    assert out.endswith("4 files, 37 checks: 0 errors, 0 warnings, 0 remarks.\n")
 
 
 def test_an_error_fails(folder, capsys):
@@ -70,3 +73,38 @@ def test_a_path_that_is_not_there(tmp_path, capsys):
     assert main(["data", "check", str(tmp_path / "nothing")]) == DATA
     assert "There is no file or folder" in capsys.readouterr().err
     assert main(["data", "check"]) == USAGE
+
+
+def swallowed():
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def turned_into_another_error():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ValueError("truncated") from None
+
+
+def plain():
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("interrupt", [plain, swallowed, turned_into_another_error])
+def test_an_interrupt_is_not_lost(folder, monkeypatch, capsys, interrupt):
+    """Destructors and C code swallow some, after which reading may fail."""
+    read = _run.read_content
+
+    def interrupted(path):
+        content = read(path)
+        interrupt()
+        return content
+
+    monkeypatch.setattr(_run, "read_content", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["data", "check", str(folder)]) == INTERRUPTED
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Interrupted" in captured.err
+    assert signal.getsignal(signal.SIGINT) is before

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctao_sat.dl3._headers import HDUInfo, header_text
-from ctao_sat.errors import AmbiguousDataError, MissingColumnError, MissingHDUError
+from ctao_sat.errors import AmbiguousDataError, DataError, MissingColumnError, MissingHDUError
 
-__all__ = ["ObservationHDUs", "match_hdus", "of_gammas"]
+__all__ = ["ObservationHDUs", "match_errors", "match_hdus", "of_gammas"]
 
 log = logging.getLogger(__name__)
 
@@ -96,12 +96,7 @@ def match_hdus(hdus: Iterable[HDUInfo]) -> list[ObservationHDUs]:
             remedy="It is a table with HDUCLAS1 = 'EVENTS'. Name the event files as well.",
         )
     by_id = _by_id(lists)
-    names = _names(known)
-    stated = _stated_ids(known)
-    shelves: _Shelves = defaultdict(list)
-    for hdu in known:
-        if hdu.kind in _OWN or hdu.kind in _RESPONSES:
-            shelves[hdu.kind, hdu.obs_id].append(hdu)
+    names, shelves, stated = _names(known), _shelves(known), _stated_ids(known)
     _warn_of_unknown(known)
     found = []
     for obs_id, events in by_id:
@@ -111,6 +106,39 @@ def match_hdus(hdus: Iterable[HDUInfo]) -> list[ObservationHDUs]:
             _check_name(hdu, names)
         found.append(ObservationHDUs(obs_id, events, events.event_type, parts))
     return found
+
+
+def match_errors(hdus: Iterable[HDUInfo]) -> list[tuple[HDUInfo, DataError]]:
+    """Return all errors for one of which `match_hdus` fails, each with its event list."""
+    known = _inherit(_typed(list(hdus)))
+    names, shelves, stated = _names(known), _shelves(known), _stated_ids(known)
+    lists: dict[int, list[HDUInfo]] = defaultdict(list)
+    for hdu in known:
+        if hdu.kind == "events" and hdu.obs_id is not None:
+            lists[hdu.obs_id].append(hdu)
+    errors: list[tuple[HDUInfo, DataError]] = []
+    for of_run in lists.values():
+        try:
+            _by_id(of_run)
+        except DataError as error:
+            errors.append((of_run[-1], error))
+        for events in of_run:
+            for kind in ("events", *_OWN, *_RESPONSES):
+                try:
+                    chosen = events if kind == "events" else _choose(kind, events, shelves, stated)
+                    if chosen is not None:
+                        _check_name(chosen, names)
+                except DataError as error:
+                    errors.append((events, error))
+    return errors
+
+
+def _shelves(hdus: list[HDUInfo]) -> _Shelves:
+    shelves: _Shelves = defaultdict(list)
+    for hdu in hdus:
+        if hdu.kind in _OWN or hdu.kind in _RESPONSES:
+            shelves[hdu.kind, hdu.obs_id].append(hdu)
+    return shelves
 
 
 def _typed(hdus: list[HDUInfo]) -> list[HDUInfo]:

@@ -149,11 +149,11 @@ def _tables(
         )
     has_tables = folder is not None and any((folder / name).is_file() for name in _NAMES)
     if folder is not None and (index == "tables" or (index == "auto" and has_tables)):
-        return _read_tables(folder)
+        return read_tables(folder)
     return index_tables(named, progress=progress)
 
 
-def _read_tables(folder: Path) -> _Tables:
+def read_tables(folder: Path) -> _Tables:
     """Read the index tables of a folder, and make sure they can be used."""
     for name in _NAMES:
         if not (folder / name).is_file():

@@ -1,7 +1,6 @@
 """Checks across files, what a check returns, and files that cannot be read."""
 
 import gzip
-import json
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +12,7 @@ from astropy.table import Table
 
 from ctao_sat import dl3
 from ctao_sat.dl3._checks import CHECKS, FOLDER_CHECKS
-from ctao_sat.errors import MissingDataError
+from ctao_sat.errors import DataError, MissingDataError
 
 RUN = "obs_000001.fits"
 
@@ -84,6 +83,58 @@ def same_run_twice(folder):
     shutil.copy(folder / RUN, folder / "copy.fits")
 
 
+def drop_index(folder):
+    for index in folder.glob("*index*"):
+        index.unlink()
+
+
+def same_run_twice_unindexed(folder):
+    same_run_twice(folder)
+    drop_index(folder)
+
+
+def two_sets_of_responses(folder):
+    split(folder)
+    (folder / "other").mkdir()
+    shutil.copy(folder / "irfs.fits", folder / "other")
+
+
+def change_run(folder, change):
+    with fits.open(folder / RUN, memmap=False) as content:
+        hdus = fits.HDUList([hdu.copy() for hdu in content])
+    change(hdus)
+    hdus.writeto(folder / RUN, overwrite=True)
+    drop_index(folder)
+
+
+def twice_in_a_file(name):
+    def change(hdus):
+        hdus.append(hdus[name].copy())
+        hdus[-1].name = "OTHER"
+
+    return lambda folder: change_run(folder, change)
+
+
+def same_name(folder):
+    def change(hdus):
+        hdus.append(fits.ImageHDU(np.zeros(3), name="GTI"))
+
+    change_run(folder, change)
+
+
+def of_unknown_class(folder):
+    def change(hdus):
+        hdus["EFFECTIVE AREA"].header["HDUCLAS4"] = "AEFF_3D"
+
+    change_run(folder, change)
+
+
+def listed_twice(table):
+    row = [kind.strip() for kind in table["HDU_TYPE"]].index("gti")
+    table.add_row(table[row])
+    table["HDU_NAME"][-1] = "EVENTS"
+
+
 def without_obs_id(folder):
     with fits.open(folder / RUN, mode="update") as hdus:
         del hdus["EVENTS"].header["OBS_ID"]
@@ -96,7 +147,20 @@ FAULTS = [
     ("responses", "error", "no good time intervals", without("GTI")),
     ("responses", "warning", "no psf", without("POINT SPREAD FUNCTION")),
     ("responses", "warning", "no bkg", without("BACKGROUND")),
-    ("observation-id", "warning", "as well", same_run_twice),
+    ("matching", "warning", "; the index tables decide.", same_run_twice),
+    ("matching", "error", "copy.fits[EVENTS], obs_000001.fits[EVENTS]", same_run_twice_unindexed),
+    ("matching", "error", "has 2 candidates for 'aeff': ", two_sets_of_responses),
+    ("matching", "error", "has 2 candidates for 'aeff': ", twice_in_a_file("EFFECTIVE AREA")),
+    ("matching", "error", "has 2 candidates for 'gti': ", twice_in_a_file("GTI")),
+    ("matching", "error", "2 HDUs named 'GTI'", same_name),
+    ("index-readable", "error", "no index table", lambda f: (f / "obs-index.fits.gz").unlink()),
+    (
+        "index-readable",
+        "error",
+        "lists 2 tables 'gti'",
+        edit_hdu_index(listed_twice),
+    ),
+    ("responses", "error", "no aeff", of_unknown_class),
     ("observation-id", "error", "no OBS_ID", without_obs_id),
     ("index-targets", "error", "is not there", lambda folder: (folder / RUN).unlink()),
     (
@@ -147,8 +211,80 @@ def test_a_planted_fault_is_found(folder, name, severity, says, change):
 
 def test_each_check_of_a_folder_has_a_planted_fault():
     names = {check.name for check in FOLDER_CHECKS}
-    # The field of view is among the faults of a file.
-    assert {fault[0] for fault in FAULTS} | {"event-field"} == names
+    # Field of view and energies are among the faults of a file.
+    assert {fault[0] for fault in FAULTS} | {"event-field", "event-energy"} == names
+
+
+REFUSED = [
+    same_run_twice_unindexed,
+    two_sets_of_responses,
+    twice_in_a_file("EFFECTIVE AREA"),
+    twice_in_a_file("GTI"),
+    same_name,
+    lambda folder: (folder / "obs-index.fits.gz").unlink(),
+]
+
+
+@pytest.mark.parametrize("change", REFUSED)
+def test_what_open_dl3_refuses_is_an_error_with_its_remedy(folder, change):
+    change(folder)
+    with pytest.raises(DataError) as refused:
+        dl3.open_dl3(folder)
+    found = [f for f in dl3.check(folder).findings if f.severity == "error"]
+    assert (refused.value.message, refused.value.remedy) in {(f.what, f.remedy) for f in found}
+
+
+def test_two_event_types_of_an_observation_are_no_fault(folder):
+    for name, event_type in ((RUN, "one"), ("obs_000002.fits", "two")):
+        with fits.open(folder / name, mode="update") as hdus:
+            for hdu in hdus[1:]:
+                hdu.header["EVTYPE"] = event_type
+                hdu.header["OBS_ID"] = 1
+    drop_index(folder)
+    assert dl3.check(folder).findings == ()
+
+
+def test_two_event_types_with_the_same_events(folder):
+    for name in (RUN, "copy.fits"):
+        shutil.copy(folder / RUN, folder / "copy.fits")
+        with fits.open(folder / name, mode="update") as hdus:
+            for hdu in hdus[1:]:
+                hdu.header["EVTYPE"] = name
+    drop_index(folder)
+    (folder / "obs_000002.fits").unlink()
+    (finding,) = dl3.check(folder).findings
+    assert (finding.check, finding.severity) == ("matching", "error")
+    assert "of both event types" in finding.what
+    with pytest.raises(DataError, match="of both event types"):
+        dl3.read_event_types(dl3.open_event_types(folder), [1])
+
+
+def test_index_tables_of_files_elsewhere_are_followed(folder, tmp_path, monkeypatch):
+    index = tmp_path / "index"
+    index.mkdir()
+    for table in folder.glob("*index*"):
+        shutil.move(table, index)
+    monkeypatch.setenv("DATA_OF_MINE", str(folder))
+
+    def move(table):
+        table.replace_column("FILE_DIR", ["$DATA_OF_MINE"] * len(table))
+
+    edit_hdu_index(move)(index)
+    result = dl3.check(index)
+    assert result.findings == ()
+    assert sorted(Path(file).name for file in result.files) == [
+        "hdu-index.fits.gz",
+        "obs-index.fits.gz",
+        RUN,
+        "obs_000002.fits",
+    ]
+    with fits.open(folder / RUN, mode="update") as hdus:
+        hdus["EVENTS"].header["DEADC"] = 0.5
+    assert [f.check for f in dl3.check([index, folder]).findings] == ["deadc"]
+    (folder / RUN).unlink()
+    assert {(f.check, f.severity) for f in dl3.check(index).findings} == {
+        ("index-targets", "error")
+    }
 
 
 def test_events_and_responses_in_separate_files(folder):
@@ -216,40 +352,6 @@ def test_workers_find_the_same(folder):
     one, two = dl3.check(folder), dl3.check(folder, n_jobs=2)
     assert one == two
     assert not one.ok
-
-
-@pytest.fixture
-def result(folder):
-    for name in (RUN, "obs_000002.fits"):
-        with fits.open(folder / name, mode="update") as hdus:
-            hdus["EVENTS"].header["DEADC"] = 0.5 if name == RUN else 0.25
-    return dl3.check(folder)
-
-
-def test_the_same_fault_is_grouped_in_text_and_complete_in_json(result):
-    assert len(result.findings) == 2
-    ((first, files),) = result.grouped()
-    assert first.what.startswith("DEADC is 0.5")
-    assert len(files) == 2
-    text = str(result)
-    assert text.startswith("ERROR deadc (2 files): obs_000001.fits, obs_000002.fits [EVENTS]")
-    assert "DEADC is 0.25" not in text
-    assert text.endswith("2 errors, 0 warnings, 0 remarks.")
-    content = json.loads(json.dumps(result.to_dict()))
-    assert [f["what"][:12] for f in content["findings"]] == ["DEADC is 0.5", "DEADC is 0.2"]
-    assert content["ok"] is False
-    assert content["counts"] == {"error": 2, "warning": 0, "info": 0}
-    assert list(content["checks_not_run"]) == ["ctao-gadf"]
-
-
-def test_a_result_as_table_and_html(result, small_dl3):
-    table = result.to_table()
-    assert table.colnames == ["severity", "file", "hdu", "check", "what", "remedy"]
-    assert list(table["check"]) == ["deadc", "deadc"]
-    assert "DEADC is 0.5" in result._repr_html_()
-    clean = dl3.check(small_dl3 / RUN)
-    assert len(clean.to_table()) == 0
-    assert "<table" not in clean._repr_html_()
 
 
 def test_checks_have_one_name_each():

@@ -219,6 +219,17 @@ FAULTS = [
     ("units", "warning", "no unit of START", unit("GTI", "START", "")),
     ("axes", "error", "THETA do not ascend", column(AEFF, "THETA_HI", put((0, 2), 0))),
     ("axes", "error", "leave gaps, or overlap", column(AEFF, "ENERG_HI", scale(1.02))),
+    (
+        "axes",
+        "error",
+        "0.01 TeV (at 0.03 TeV)",
+        column(AEFF, "ENERG_HI", put((0, 3), 0.03)),
+    ),
+    ("nonzero", "error", "values of EFFAREA are 0", column(AEFF, "EFFAREA", scale(0))),
+    ("nonzero", "error", "values of MATRIX are 0", column(EDISP, "MATRIX", scale(0))),
+    ("nonzero", "error", "values of SCALE are 0", column(PSF, "SCALE", scale(0))),
+    ("nonzero", "error", "values of RPSF are 0", table_psf(0)),
+    ("nonzero", "error", "values of BKG are 0", column(BKG, "BKG", scale(0))),
     ("finite", "error", "3 of", column("EVENTS", "ENERGY", put(slice(3), np.nan))),
     ("finite", "warning", "of DETX", column("EVENTS", "DETX", put(slice(3), np.nan))),
     ("finite", "error", "1 of", column(AEFF, "EFFAREA", put((0, 3, 40), np.inf))),
@@ -240,14 +251,23 @@ FAULTS = [
     ("event-field", "warning", "1 of", column("EVENTS", "DEC", put(0, -60))),
     ("event-field", "error", "deg from the pointing", column("EVENTS", "DEC", scale(-1))),
     ("directions", "error", "2 of", column("EVENTS", "DEC", put(slice(2), 91))),
+    ("event-energy", "warning", "events are outside", unit("EVENTS", "ENERGY", "keV")),
+    ("columns", "info", "no events", rows(lambda n: np.zeros(0, int))),
+    ("directions", "warning", "'FK4'", key("EVENTS", RADESYS="FK4")),
+    ("thresholds", "warning", "'low', no number", key(AEFF, LO_THRES="low")),
+    ("containment", "warning", "PSF is POINT-LIKE", point_like(PSF)),
     ("directions", "error", "no number RA_PNT", key("EVENTS", RA_PNT=None)),
     ("phase", "warning", "PHASE is 0", with_column("EVENTS", "PHASE", np.zeros)),
     ("phase", "warning", "0 to 200", with_column("EVENTS", "PHASE", lambda n: np.arange(n) % 201)),
     ("time-reference", "error", "MJDREFF", key("GTI", MJDREFF=None)),
-    ("time-reference", "error", "43200 s apart", key("GTI", MJDREFF=0.0)),
+    ("time-reference", "info", "43200 s apart", key("GTI", MJDREFF=0.0)),
+    ("time-reference", "error", "no unit of time", key("GTI", TIMEUNIT="TeV")),
     ("time-reference", "error", "'GPS', no scale", key("EVENTS", TIMESYS="GPS")),
     ("time-reference", "error", "TIMEUNIT is 'd'", key("EVENTS", TIMEUNIT="d")),
     ("time-reference", "warning", "TIMESYS is absent", key("EVENTS", TIMESYS=None)),
+    ("event-gti", "error", "by up to 4.32e+04 s", key("GTI", MJDREFF=0.0)),
+    ("gti-span", "warning", "begin before TSTART, by 43200 s", key("GTI", MJDREFF=0.0)),
+    ("livetime", "error", "the sum of the good time intervals 5", unit("GTI", "STOP", "min")),
     ("dates", "warning", "-86400 s off TSTART", key("EVENTS", DATE_OBS="2027-12-31")),
     ("gti-order", "error", "no intervals", gti()),
     ("gti-order", "error", "are empty", gti((0, 0))),
@@ -292,6 +312,10 @@ BROUGHT = {
     ("gti-order", "are empty"): {"livetime", "event-gti"},
     ("gti-order", "1 of 1 intervals end before"): {"livetime", "event-gti"},
     ("gti-span", "end after TSTOP, by 60 s"): {"livetime"},
+    ("time-reference", "43200 s apart"): {"event-gti", "gti-span"},
+    ("event-gti", "by up to 4.32e+04 s"): {"time-reference", "gti-span"},
+    ("gti-span", "begin before TSTART, by 43200 s"): {"time-reference", "event-gti"},
+    ("livetime", "the sum of the good time intervals 5"): {"gti-span", "event-gti"},
     ("site", "from ctao_south"): {"instrument"},
     ("site", "from hess"): {"instrument"},
     ("event-id", "2 of"): {"event-order"},
@@ -323,7 +347,7 @@ def test_a_planted_fault_is_found(spoiled, name, severity, says, change):
 
 
 def test_each_check_of_a_file_has_a_planted_fault():
-    names = {check.name for check in FILE_CHECKS} | {"event-field"}
+    names = {check.name for check in FILE_CHECKS} | {"event-field", "event-energy"}
     assert {fault[0] for fault in FAULTS} | {"readable"} == names
 
 

@@ -97,6 +97,13 @@ def test_cta_1dc(cta_1dc):
     }
 
 
+def test_cta_1dc_by_its_index(cta_1dc, gammapy_data, monkeypatch):
+    monkeypatch.setenv("CALDB", str(gammapy_data / "cta-1dc" / "caldb"))
+    result = dl3.check(gammapy_data / "cta-1dc" / "index" / "gps")
+    assert {*result.files} == {*cta_1dc.files}
+    assert counted(result) == counted(cta_1dc)
+
+
 def test_magic(gammapy_data):
     result = dl3.check(gammapy_data / "magic" / "rad_max")
     assert counted(result) == {

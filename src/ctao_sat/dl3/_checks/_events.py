@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ctao_sat.dl3._checks._clock import seconds
 from ctao_sat.dl3._checks._content import Content, TableData, header_number
 from ctao_sat.dl3._checks._model import Fault, NotRun
+from ctao_sat.dl3._checks._times import intervals
 from ctao_sat.dl3._headers import header_text
 
 __all__ = [
@@ -63,13 +65,16 @@ def event_gti(content: Content) -> Iterator[Fault | NotRun]:
     if len(gtis) != 1 or not gtis[0].has("START", "STOP") or not gtis[0].n_rows:
         yield NotRun("not exactly one table of good time intervals in the file")
         return
-    start, stop = (gtis[0].columns[name].astype(float) for name in ("START", "STOP"))
-    order = np.argsort(start, kind="stable")
-    start, stop = start[order], np.maximum.accumulate(stop[order])
     for table in lists:
         if not table.has("TIME") or not table.n_rows:
             continue
-        time = table.columns["TIME"]
+        start, stop = intervals(gtis[0], table)
+        if not np.isfinite(start).all():
+            yield NotRun("the references of events and good time intervals cannot be compared")
+            continue
+        order = np.argsort(start, kind="stable")
+        start, stop = start[order], np.maximum.accumulate(stop[order])
+        time = seconds(table, "TIME")
         last = np.searchsorted(start, time, side="right") - 1
         before = start[np.minimum(last + 1, len(start) - 1)] - time
         after = np.where(last >= 0, time - stop[last], np.inf)
@@ -91,6 +96,14 @@ def event_gti(content: Content) -> Iterator[Fault | NotRun]:
 def directions(content: Content) -> Iterator[Fault]:
     """RA and DEC of events and pointing are angles in degrees."""
     for table in content.of("events"):
+        system = header_text(table.header, "RADESYS") or header_text(table.header, "RADECSYS")
+        if system.upper() not in ("", "ICRS", "FK5"):
+            yield Fault(
+                f"RADESYS is '{system}'; Gammapy takes ICRS.",
+                table.hdu,
+                "warning",
+                "Convert the directions to ICRS.",
+            )
         for name, low, high in (("RA", 0, 360), ("DEC", -90, 90)):
             if table.has(name):
                 values = table.columns[name].astype(float)

@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from astropy.time import Time
 from numpy.typing import NDArray
 
+from ctao_sat.dl3._checks._clock import moved, zero_time
 from ctao_sat.dl3._checks._content import Content, TableData, header_number, index_type
+from ctao_sat.dl3._checks._energies import digest, energy_counts, energy_range
 from ctao_sat.dl3._checks._events import offsets
 from ctao_sat.dl3._checks._model import Fault, NotRun
+from ctao_sat.dl3._headers import HDUInfo
 
 __all__ = [
     "Folder",
     "IndexRow",
     "Part",
     "Summary",
+    "belonging",
     "event_field",
     "index_complete",
     "index_header",
@@ -55,11 +60,18 @@ class Part:
     point_like: bool
     pointing: tuple[float, float]
     times: tuple[float, float]
+    # What times count from, None if the header does not say.
+    zero: Time | None = None
     # How far from the pointing a response reaches, in degrees; NaN if it does not say.
     reach: float = np.nan
     # Of events, their number in each step of distance from the pointing, and the largest.
     distances: NDArray | None = None
     farthest: float = np.nan
+    # Of events, their number in each step of energy, and what tells them from others.
+    energies: NDArray | None = None
+    digest: str = ""
+    # Of an effective area, in TeV.
+    energy_range: tuple[float, float] = (np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,7 @@ class ObservationRow:
     obs_id: int
     pointing: tuple[float, float]
     times: tuple[float, float]
+    zero: Time | None
 
 
 @dataclass(frozen=True)
@@ -93,13 +106,15 @@ class Summary:
     rows: tuple[IndexRow, ...] = ()
     observations: tuple[ObservationRow, ...] = ()
     has_reference: bool = True
+    infos: tuple[HDUInfo, ...] = ()
 
 
 @dataclass(frozen=True)
 class Folder:
-    """All files that are checked together."""
+    """All files that are checked together, and the folder if its index tables are in use."""
 
     files: tuple[Summary, ...]
+    index: Path | None = None
 
     @property
     def parts(self) -> list[Part]:
@@ -160,8 +175,12 @@ def _part(table: TableData) -> Part:
         point_like=info.point_like,
         pointing=pair("RA_PNT", "DEC_PNT"),
         times=pair("TSTART", "TSTOP"),
+        zero=zero_time(info.header),
         reach=_reach(table),
         distances=None if distance is None else np.bincount((distance / _STEP).astype(int)),
+        energies=energy_counts(table),
+        digest=digest(table) if info.event_type else "",
+        energy_range=energy_range(table),
         farthest=np.nan if distance is None else float(np.max(distance, initial=0)),
     )
 
@@ -195,9 +214,13 @@ def _index_rows(path: Path, table: TableData) -> list[IndexRow]:
 def _observation_rows(path: Path, table: TableData) -> list[ObservationRow]:
     names = ("RA_PNT", "DEC_PNT", "TSTART", "TSTOP")
     nothing = np.full(table.n_rows, np.nan)
+    # An index without TIMESYS is taken for one of the scale of the events.
+    zero = zero_time(table.header) if "TIMESYS" in table.header else None
     values = [table.columns[n].astype(float) if table.has(n) else nothing for n in names]
     return [
-        ObservationRow(path, int(obs_id), (float(ra), float(dec)), (float(start), float(stop)))
+        ObservationRow(
+            path, int(obs_id), (float(ra), float(dec)), (float(start), float(stop)), zero
+        )
         for obs_id, ra, dec, start, stop in zip(table.columns["OBS_ID"], *values, strict=True)
     ]
 
@@ -242,17 +265,21 @@ def index_header(folder: Folder) -> Iterator[Fault]:
 def index_values(folder: Folder) -> Iterator[Fault]:
     """Pointing and times in the obs-index are those of the event list."""
     lists = {part.obs_id: part for part in folder.parts if part.kind == "events"}
+    listed = {row.obs_id for row in folder.rows if row.kind == "events"}
     for row in (row for file in folder.files for row in file.observations):
         events = lists.get(row.obs_id)
         if events is None:
-            yield _of(row, "There is no event list for it.")
+            # Of a file that is listed and not there, another check tells.
+            if row.obs_id not in listed:
+                yield _of(row, "There is no event list for it.")
             continue
         scale = (np.cos(np.radians(events.pointing[1])), 1.0)
         apart = max(
             abs((a - b + 180) % 360 - 180) * s
             for a, b, s in zip(row.pointing, events.pointing, scale, strict=True)
         )
-        late = max(abs(a - b) for a, b in zip(row.times, events.times, strict=True))
+        times = moved(np.array(events.times), events.zero, row.zero)
+        late = float(np.max(np.abs(np.array(row.times) - times)))
         if apart > _POINTING:
             yield _of(row, f"RA_PNT, DEC_PNT are {apart:.3g} deg off those of the events.")
         if late > _TIME:
@@ -260,24 +287,10 @@ def index_values(folder: Folder) -> Iterator[Fault]:
 
 
 def observation_ids(folder: Folder) -> Iterator[Fault]:
-    """Each observation and event type has one event list, which has an OBS_ID."""
-    lists = defaultdict(list)
+    """Each event list has an OBS_ID."""
     for part in folder.parts:
-        if part.kind == "events":
-            if part.obs_id is None:
-                yield Fault("There is no OBS_ID.", part.hdu, file=str(part.path))
-            else:
-                lists[part.obs_id, part.event_type].append(part)
-    for (obs_id, event_type), found in lists.items():
-        for part in found[1:]:
-            of_type = f", event type '{event_type}'" if event_type else ""
-            yield Fault(
-                f"Observation {obs_id}{of_type} is in '{found[0].path.name}' as well.",
-                part.hdu,
-                "warning",
-                "Check each set of files by itself, or remove the copy.",
-                str(part.path),
-            )
+        if part.kind == "events" and part.obs_id is None:
+            yield Fault("There is no OBS_ID.", part.hdu, file=str(part.path))
 
 
 def responses(folder: Folder) -> Iterator[Fault | NotRun]:
@@ -285,14 +298,15 @@ def responses(folder: Folder) -> Iterator[Fault | NotRun]:
     indexed: dict[int | None, set[str]] = defaultdict(set)
     for row in folder.rows:
         indexed[row.obs_id].add(row.kind)
-    for events, near in _belonging(folder):
-        found = {part.kind for part in near} | indexed[events.obs_id]
+    for events, near in belonging(folder):
+        # A response of a class that Gammapy does not read is as good as none.
+        found = {part.kind for part in near if part.hdu_class} | indexed[events.obs_id]
         yield from _absent(events, near, found)
 
 
 def event_field(folder: Folder) -> Iterator[Fault | NotRun]:
     """Events within the field of view of the responses."""
-    for events, near in _belonging(folder):
+    for events, near in belonging(folder):
         reach = max((part.reach for part in near if np.isfinite(part.reach)), default=np.nan)
         if np.isnan(reach):
             yield NotRun("no response over the field of view")
@@ -313,7 +327,7 @@ def event_field(folder: Folder) -> Iterator[Fault | NotRun]:
                 )
 
 
-def _belonging(folder: Folder) -> Iterator[tuple[Part, list[Part]]]:
+def belonging(folder: Folder) -> Iterator[tuple[Part, list[Part]]]:
     """Yield each event list with the tables of its file, and those elsewhere that fit it."""
     of_file: dict[str, list[Part]] = defaultdict(list)
     for part in folder.parts:

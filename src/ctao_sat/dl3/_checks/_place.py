@@ -8,9 +8,9 @@ from astropy.coordinates import EarthLocation
 from astropy.io import fits
 from gammapy.data import observatory_locations
 
+from ctao_sat.dl3._checks._clock import zero_time
 from ctao_sat.dl3._checks._content import Content, header_number
 from ctao_sat.dl3._checks._model import Fault, NotRun
-from ctao_sat.dl3._checks._times import zero_time
 from ctao_sat.dl3._headers import header_text
 
 __all__ = ["altaz", "instrument", "site"]

@@ -111,6 +111,10 @@ def thresholds(content: Content) -> Iterator[Fault]:
     """LO_THRES is below HI_THRES, and both are within the energies of the table."""
     for table in content.of("aeff", "edisp", "psf", "bkg"):
         low, high = (header_number(table.header, key) for key in ("LO_THRES", "HI_THRES"))
+        for key, value in (("LO_THRES", low), ("HI_THRES", high)):
+            if np.isnan(value) and header_text(table.header, key):
+                text = header_text(table.header, key)
+                yield Fault(f"{key} is '{text}', no number.", table.hdu, "warning")
         if np.isfinite(low) and np.isfinite(high) and low >= high:
             yield Fault(f"LO_THRES is {low:.4g} TeV, HI_THRES {high:.4g} TeV.", table.hdu)
             continue
@@ -141,6 +145,13 @@ def containment(content: Content) -> Iterator[Fault]:
                 table.hdu,
                 "warning",
                 f"Set it to {' or '.join(_SHAPES)}.",
+            )
+        elif table.info.kind == "psf" and shape == "POINT-LIKE":
+            yield Fault(
+                "HDUCLAS3 of the PSF is POINT-LIKE; a PSF holds no cut in direction.",
+                table.hdu,
+                "warning",
+                "Set it to FULL-ENCLOSURE.",
             )
     kinds = {table.info.kind for table in responses}
     for table in content.of("aeff"):

@@ -4,15 +4,19 @@ import functools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gammapy.data import DataStore
 
+from ctao_sat.config import expand_path
 from ctao_sat.dl3._check import reason
 from ctao_sat.dl3._checks._content import FAILURES, is_dialect, read_content
 from ctao_sat.dl3._checks._folder import Folder, Summary, summarise
+from ctao_sat.dl3._checks._interrupt import interrupts_kept
+from ctao_sat.dl3._checks._matching import slim
 from ctao_sat.dl3._checks._model import (
     SEVERITIES,
     Check,
@@ -83,21 +87,48 @@ def check(
     >>> result.ok, result.counts  # doctest: +SKIP
     (True, {'error': 0, 'warning': 221, 'info': 186})
     """
+    path = path if isinstance(path, str | os.PathLike) else list(path)
     work = functools.partial(_check_file, schema=schema)
     options: dict[str, Any] = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
     outcomes = pmap(work, fits_files(path), description="Checking", **options)
     files = [outcome.summary for outcome in outcomes if outcome.summary is not None]
-    outcomes.append(_check_folder(Folder(tuple(files))))
+    more = _elsewhere(files)
+    if more:
+        outcomes += pmap(work, more, description="Checking what the index names", **options)
+        files = [outcome.summary for outcome in outcomes if outcome.summary is not None]
+    outcomes.append(_check_folder(Folder(tuple(files), _index_folder(path))))
     return _result(outcomes, [str(file.path) for file in files])
 
 
+def _elsewhere(files: list[Summary]) -> list[Path]:
+    """Return the files that index tables name and that were not checked, each once."""
+    known = {file.path.resolve() for file in files}
+    named = {Path(os.path.normpath(row.path)) for file in files for row in file.rows}
+    found = {path.resolve(): path for path in sorted(named) if path.is_file()}
+    return [path for real, path in found.items() if real not in known]
+
+
+def _index_folder(path: str | os.PathLike | Iterable[str | os.PathLike]) -> Path | None:
+    """Return the folder whose index tables `open_dl3` would go by."""
+    named = [path] if isinstance(path, str | os.PathLike) else list(path)
+    folder = expand_path(named[0])
+    names = (DataStore.DEFAULT_HDU_TABLE, DataStore.DEFAULT_OBS_TABLE)
+    has_tables = any((folder / name).is_file() for name in names)
+    return folder if len(named) == 1 and has_tables else None
+
+
 def _check_file(path: Path, schema: bool) -> _Outcome:
+    with interrupts_kept():
+        return _checked(path, schema)
+
+
+def _checked(path: Path, schema: bool) -> _Outcome:
     outcome = _Outcome(summary=Summary(path))
     try:
         content = read_content(path)
         claims = is_dialect(content.infos)
         with np.errstate(all="ignore"):
-            outcome.summary = summarise(content)
+            outcome.summary = replace(summarise(content), infos=slim(content.infos))
     except FAILURES as error:
         what = f"The file cannot be read: {reason(error)}."
         outcome.findings = [_finding(READABLE, Fault(what), str(path))]

@@ -16,6 +16,7 @@ __all__ = [
     "finite",
     "hdu_class",
     "negative",
+    "nonzero",
     "readable",
     "units",
 ]
@@ -30,6 +31,7 @@ _DENSITIES = {"edisp_2d": "MIGRA", "psf_table": "RAD"}
 # Part of a density that may be negative, such as an interpolation leaves: what normalisations are
 # good for.
 _MAX_NEGATIVE = 0.01
+# Of edges that are written with few digits, relative to the edge.
 _AXIS_TOLERANCE = 1e-4
 
 
@@ -74,6 +76,8 @@ def columns(content: Content) -> Iterator[Fault]:
         wrong = [n for n in table.required if n in table.columns and not table.has(n)]
         if wrong:
             yield Fault(f"The column {', '.join(wrong)} does not hold numbers.", table.hdu)
+        if table.info.kind == "events" and not table.n_rows:
+            yield Fault("There are no events.", table.hdu, "info", "Nothing to do.")
         if table.axes and table.n_rows != 1:
             yield Fault(f"There are {table.n_rows} rows; a response has one.", table.hdu)
 
@@ -153,10 +157,27 @@ def _edge_fault(table: TableData, axis: str) -> str:
     points = np.array_equal(low, high)
     if (not points and np.any(high <= low)) or np.any(np.diff(low) <= 0):
         return "do not ascend"
-    gap = np.max(np.abs(low[1:] - high[:-1]), initial=0)
-    if not points and gap > _AXIS_TOLERANCE * np.max(np.abs(high)):
-        return f"leave gaps, or overlap, by up to {gap:.3g} {table.units[f'{axis}_LO']}".rstrip()
-    return ""
+    gap = np.abs(low[1:] - high[:-1])
+    edge = np.maximum(np.abs(low[1:]), np.abs(high[:-1]))
+    width = np.minimum(np.diff(low), np.diff(high))
+    # An edge at 0 is wrong by what the others round to.
+    bad = gap > _AXIS_TOLERANCE * np.maximum(edge, width)
+    if points or not bad.any():
+        return ""
+    at = int(np.argmax(np.where(bad, gap, 0)))
+    unit = table.units[f"{axis}_LO"]
+    return f"leave gaps, or overlap, by up to {gap[at]:.3g} {unit}".rstrip() + (
+        f" (at {edge[at]:.4g} {unit})".replace(" )", ")")
+    )
+
+
+def nonzero(content: Content) -> Iterator[Fault]:
+    """Responses that are zero everywhere."""
+    for table in content.tables:
+        # Of a PSF that is a formula, the first parameter is its height or width.
+        name = table.values[0] if table.axes else ""
+        if name and table.has(name) and table.columns[name].size and not table.columns[name].any():
+            yield Fault(f"All {table.columns[name].size} values of {name} are 0.", table.hdu)
 
 
 def finite(content: Content) -> Iterator[Fault]:

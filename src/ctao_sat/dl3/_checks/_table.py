@@ -3,6 +3,7 @@
 from ctao_sat.dl3._checks import (
     _events,
     _folder,
+    _matching,
     _place,
     _responses,
     _schema,
@@ -53,6 +54,11 @@ FILE_CHECKS = (
         _structure.negative,
     ),
     Check(
+        "nonzero", "responses are not zero everywhere", "error",
+        "Take other responses: nothing can be computed with these.", _RESPONSES,
+        _structure.nonzero,
+    ),
+    Check(
         "event-id", "every event is there once", "error",
         "Remove the copies.", ("events",), _events.event_ids,
     ),
@@ -75,7 +81,7 @@ FILE_CHECKS = (
         "Compute the phases from an ephemeris, or drop the column.", ("events",), _events.phase,
     ),
     Check(
-        "time-reference", "MJDREFI, MJDREFF, TIMESYS, TIMEUNIT are there and agree", "error",
+        "time-reference", "MJDREFI, MJDREFF, TIMESYS, TIMEUNIT are there, and right", "error",
         "Correct the headers of EVENTS and GTI.", ("events", "gti"), _times.time_reference,
     ),
     Check(
@@ -152,8 +158,23 @@ FOLDER_CHECKS = (
         ("events",), _folder.event_field,
     ),
     Check(
-        "observation-id", "each observation and event type has one event list", "error",
+        "event-energy", "most events are within the energies of the responses", "warning",
+        "Find out the unit of ENERGY, and whether these are the responses of the events.",
+        ("events",), _matching.event_energy,
+    ),
+    Check(
+        "observation-id", "each event list has an OBS_ID", "error",
         "Give it an OBS_ID of its own.", ("events",), _folder.observation_ids,
+    ),
+    Check(
+        "matching", "it can be told which tables belong to each event list", "error",
+        "Check each set of files by itself, or remove the copies.", ("events",),
+        _matching.matching,
+    ),
+    Check(
+        "index-readable", "the index tables of the folder can be used", "error",
+        "Make the index again: `ctao-sat data index --overwrite`.", ("hdu-index", "obs-index"),
+        _matching.index_readable,
     ),
     Check(
         "index-targets", "the hdu-index names files and HDUs that are there", "error",

@@ -7,15 +7,23 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.time import Time, TimeDelta
+from numpy.typing import NDArray
 
+from ctao_sat.dl3._checks._clock import (
+    REFERENCE,
+    SYSTEMS,
+    apart,
+    is_time_unit,
+    moved,
+    seconds,
+    zero_time,
+)
 from ctao_sat.dl3._checks._content import Content, TableData, header_number
 from ctao_sat.dl3._checks._model import Fault, NotRun
 from ctao_sat.dl3._headers import header_text
 
-__all__ = ["dates", "deadc", "gti_order", "gti_span", "livetime", "time_reference", "zero_time"]
+__all__ = ["dates", "deadc", "gti_order", "gti_span", "intervals", "livetime", "time_reference"]
 
-_SYSTEMS = ("TT", "UTC", "TAI", "TDB", "TCG", "TCB", "UT1")
-_REFERENCE = ("MJDREFI", "MJDREFF")
 # Headers that were single precision once are good to 6e-8; ten times that, and a margin.
 _RELATIVE = 1e-6
 # Two roundings of times that count from a date years back: 2e-7 s each.
@@ -27,38 +35,57 @@ _MJD_RANGE = (47892.0, 88069.0)
 
 
 def time_reference(content: Content) -> Iterator[Fault]:
-    """MJDREFI, MJDREFF, TIMESYS and TIMEUNIT: there, sensible, the same for events and GTIs."""
+    """MJDREFI, MJDREFF, TIMESYS and TIMEUNIT: there, and sensible."""
     tables = content.of("events", "gti")
     for table in tables:
-        absent = [key for key in _REFERENCE if np.isnan(header_number(table.header, key))]
+        absent = [key for key in REFERENCE if np.isnan(header_number(table.header, key))]
         if absent:
             yield Fault(f"There is no number {', '.join(absent)}.", table.hdu)
             continue
         yield from _system(table)
-        unit = header_text(table.header, "TIMEUNIT")
-        if unit not in ("s", ""):
-            yield Fault(f"TIMEUNIT is '{unit}', not 's'.", table.hdu)
+        yield from _unit(table)
         zero = zero_time(table.header)
         if zero is not None:
             yield from _epoch(table, zero)
-    zeros = [zero for zero in (zero_time(table.header) for table in tables) if zero is not None]
-    apart = max((abs((zero - zeros[0]).to_value("s")) for zero in zeros), default=0)
-    if apart > _SPAN:
-        yield Fault(f"The references of EVENTS and GTI are {apart:.6g} s apart.")
+    zeros = [zero_time(table.header) for table in tables]
+    found = [apart(zero, zeros[0]) for zero in zeros]
+    if not np.isfinite(found).all():
+        yield Fault(
+            "The references of EVENTS and GTI cannot be compared: one is in UT1.",
+            severity="warning",
+            remedy="Convert the times to TT.",
+        )
+    elif max(map(abs, found), default=0) > _SPAN:
+        yield Fault(
+            f"The references of EVENTS and GTI are {max(map(abs, found)):.6g} s apart.",
+            severity="info",
+            remedy="Nothing to do: Gammapy converts times, and so do these checks.",
+        )
+
+
+def _unit(table: TableData) -> Iterator[Fault]:
+    unit = header_text(table.header, "TIMEUNIT")
+    if unit in ("s", ""):
+        return
+    if table.info.kind == "events":
+        # It goes by the unit of TIME, and takes all times in the header for seconds.
+        yield Fault(f"TIMEUNIT is '{unit}', not 's'; Gammapy ignores it.", table.hdu)
+    elif not is_time_unit(unit):
+        yield Fault(f"TIMEUNIT is '{unit}', no unit of time.", table.hdu)
 
 
 def _system(table: TableData) -> Iterator[Fault]:
     name = header_text(table.header, "TIMESYS")
     if not name:
         yield Fault("TIMESYS is absent; Gammapy takes TT.", table.hdu, "warning")
-    elif name.upper() not in _SYSTEMS:
+    elif name.upper() not in SYSTEMS:
         yield Fault(f"TIMESYS is '{name}', no scale of time.", table.hdu)
 
 
 def _epoch(table: TableData, zero: Time) -> Iterator[Fault]:
     start = header_number(table.header, "TSTART")
     if np.isnan(start) and table.info.kind == "gti" and table.has("START") and table.n_rows:
-        start = float(np.min(table.columns["START"]))
+        start = float(np.min(seconds(table, "START")))
     if np.isnan(start):
         return
     when = zero.mjd + start / 86400
@@ -84,23 +111,12 @@ def _leap_seconds(zero: Time, mjd: float) -> int:
     return round(float((end.tai - zero.tai).to_value("s") - (end.mjd - zero.mjd) * 86400))
 
 
-def zero_time(header: fits.Header) -> Time | None:
-    """Return the time that seconds are counted from, None if the header does not say."""
-    whole, fraction = (header_number(header, key) for key in _REFERENCE)
-    scale = (header_text(header, "TIMESYS") or "tt").lower()
-    if not (np.isfinite(whole) and np.isfinite(fraction)) or scale.upper() not in _SYSTEMS:
-        return None
-    if not abs(whole) < 1e6 or not abs(fraction) < 1e6:
-        return None
-    return Time(whole, fraction, format="mjd", scale=scale)
-
-
 def gti_order(content: Content) -> Iterator[Fault]:
     """Good time intervals: some, forwards, in order, disjoint."""
     for table in content.of("gti"):
         if not table.has("START", "STOP"):
             continue
-        start, stop = (table.columns[name].astype(float) for name in ("START", "STOP"))
+        start, stop = (seconds(table, name) for name in ("START", "STOP"))
         if not start.size:
             yield Fault("There are no intervals.", table.hdu)
             continue
@@ -134,8 +150,8 @@ def gti_span(content: Content) -> Iterator[Fault]:
         if stop <= start:
             yield Fault(f"TSTOP - TSTART is {stop - start:.6g} s.", events.hdu, "error")
             continue
-        early = start - float(np.min(gti.columns["START"]))
-        late = float(np.max(gti.columns["STOP"])) - stop
+        begin, end = intervals(gti, events)
+        early, late = start - float(np.min(begin)), float(np.max(end)) - stop
         for what, by in (("begin before TSTART", early), ("end after TSTOP", late)):
             if by > _SPAN:
                 yield Fault(f"The good time intervals {what}, by {by:.6g} s.", events.hdu)
@@ -148,6 +164,13 @@ def _pairs(content: Content) -> list[tuple[TableData, TableData]]:
         return []
     gti = gtis[0]
     return [(events[0], gti)] if gti.has("START", "STOP") and gti.n_rows else []
+
+
+def intervals(gti: TableData, events: TableData) -> tuple[NDArray, NDArray]:
+    """Return good time intervals in seconds from the reference of events."""
+    zeros = zero_time(gti.header), zero_time(events.header)
+    start, stop = (moved(seconds(gti, name), *zeros) for name in ("START", "STOP"))
+    return start, stop
 
 
 def deadc(content: Content) -> Iterator[Fault]:
@@ -173,7 +196,7 @@ def livetime(content: Content) -> Iterator[Fault | NotRun]:
     if not pairs:
         yield NotRun("not exactly one table of good time intervals beside the events")
     for events, gti in pairs:
-        total = float(np.sum(gti.columns["STOP"] - gti.columns["START"]))
+        total = float(np.sum(seconds(gti, "STOP") - seconds(gti, "START")))
         on = header_number(events.header, "ONTIME")
         # Of intervals that began as single precision, each edge may be off by half a step.
         if abs(total - on) > max(_RELATIVE * abs(on), _SPAN):
