@@ -1,5 +1,6 @@
 """Check the parts of an observation for faults that Gammapy would meet late, or never."""
 
+import collections
 import contextlib
 import gzip
 import io
@@ -16,6 +17,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.io.registry import IORegistryError
+from astropy.time import ScaleValueError
 from astropy.utils.exceptions import AstropyUserWarning
 from gammapy.data import EventList
 
@@ -61,6 +63,7 @@ READ_ERRORS = (
     MemoryError,
     OverflowError,
     IORegistryError,
+    ScaleValueError,
 )
 
 
@@ -103,7 +106,11 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
 def all_headers(path: Path) -> list[fits.Header]:
     """Return the headers of all HDUs; a damaged file raises one of `READ_ERRORS`."""
     with open_fits(path) as hdus:
-        return [hdu.header for hdu in hdus]
+        headers = [hdu.header for hdu in hdus]
+        for header in headers:
+            # Astropy reads a card when it is asked for, and only then says that it cannot.
+            collections.deque(header.values(), maxlen=0)
+    return headers
 
 
 def hdu_names(path: Path) -> list[str]:
