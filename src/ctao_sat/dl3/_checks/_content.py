@@ -94,17 +94,17 @@ class TableData:
 
     @property
     def required(self) -> dict[str, str]:
-        """Columns that GADF requires, with their units."""
+        """Return the columns that GADF requires, with their units."""
         return COLUMNS.get(self.info.hdu_class, {})
 
     @property
     def values(self) -> list[str]:
-        """Columns that hold the response itself."""
+        """Return the columns that hold the response itself."""
         return [name for name in self.required if not name.endswith(("_LO", "_HI"))]
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """Names of the axes, in the order of numpy."""
+        """Return the names of the axes, in the order of numpy."""
         return AXES.get(self.info.hdu_class, ())
 
     def has(self, *names: str) -> bool:

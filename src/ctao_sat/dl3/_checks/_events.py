@@ -49,7 +49,7 @@ def event_ids(content: Content) -> Iterator[Fault]:
 
 
 def event_order(content: Content) -> Iterator[Fault]:
-    """Events in the order of their times."""
+    """Look for events that are not in the order of their times."""
     for table in content.of("events"):
         if table.has("TIME"):
             back = int(np.count_nonzero(np.diff(table.columns["TIME"]) < 0))
@@ -60,7 +60,7 @@ def event_order(content: Content) -> Iterator[Fault]:
 
 
 def event_gti(content: Content) -> Iterator[Fault | NotRun]:
-    """Events within the good time intervals."""
+    """Look for events outside of the good time intervals."""
     lists, gtis = content.of("events"), content.of("gti")
     if len(gtis) != 1 or not gtis[0].has("START", "STOP") or not gtis[0].n_rows:
         yield NotRun("not exactly one table of good time intervals in the file")

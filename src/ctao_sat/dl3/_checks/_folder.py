@@ -226,7 +226,7 @@ def _observation_rows(path: Path, table: TableData) -> list[ObservationRow]:
 
 
 def index_targets(folder: Folder) -> Iterator[Fault]:
-    """Rows of the hdu-index name files and HDUs that are there."""
+    """Look for rows of the hdu-index whose file or HDU is not there."""
     names = {_same(file.path): set(file.names) for file in folder.files}
     for row in folder.rows:
         known = names.get(_same(row.path))
@@ -305,7 +305,7 @@ def responses(folder: Folder) -> Iterator[Fault | NotRun]:
 
 
 def event_field(folder: Folder) -> Iterator[Fault | NotRun]:
-    """Events within the field of view of the responses."""
+    """Look for events outside of the field of view of the responses."""
     for events, near in belonging(folder):
         reach = max((part.reach for part in near if np.isfinite(part.reach)), default=np.nan)
         if np.isnan(reach):

@@ -73,7 +73,7 @@ def _shared(folder: Folder) -> Iterator[Fault]:
 
 
 def event_energy(folder: Folder) -> Iterator[Fault | NotRun]:
-    """Energies of events are those that the responses are for."""
+    """Look for events whose energies the responses are not for."""
     for events, near in belonging(folder):
         ranges = [part.energy_range for part in near if np.isfinite(part.energy_range).all()]
         if events.energies is None or not ranges:

@@ -36,7 +36,7 @@ _AXIS_TOLERANCE = 1e-4
 
 
 def readable(content: Content) -> Iterator[Fault]:
-    """HDUs whose data cannot be read, and files without any DL3 table."""
+    """Look for HDUs whose data cannot be read, and files without any DL3 table."""
     for hdu, why in content.unreadable.items():
         yield Fault(f"The data cannot be read: {why}.", hdu)
     if content.remarks:
@@ -52,7 +52,7 @@ def readable(content: Content) -> Iterator[Fault]:
 
 
 def hdu_class(content: Content) -> Iterator[Fault]:
-    """Tables that Gammapy does not know, or that are known by their name alone."""
+    """Look for tables that Gammapy does not know, or that are known by their name alone."""
     for info in content.infos:
         if info.kind in ("", "index"):
             continue
@@ -65,7 +65,7 @@ def hdu_class(content: Content) -> Iterator[Fault]:
 
 
 def columns(content: Content) -> Iterator[Fault]:
-    """Columns that GADF requires, and the number of rows."""
+    """Look for the columns that GADF requires, and at the number of rows."""
     for table in content.tables:
         absent = [name for name in table.required if name not in table.columns]
         needed = [name for name in absent if name not in _DISPENSABLE]
@@ -83,7 +83,7 @@ def columns(content: Content) -> Iterator[Fault]:
 
 
 def units(content: Content) -> Iterator[Fault]:
-    """Units of another kind than GADF's, and those that are missing."""
+    """Look for units of another kind than GADF's, and for missing ones."""
     for table in content.tables:
         there = [name for name in table.required if name in table.units]
         absent = [name for name in there if table.required[name] and not table.units[name]]
@@ -120,7 +120,7 @@ def _unit_fault(table: TableData, name: str) -> Iterator[Fault]:
 
 
 def axes(content: Content) -> Iterator[Fault]:
-    """Bins that do not ascend, leave gaps or do not fit the data."""
+    """Look for bins that do not ascend, leave gaps or do not fit the data."""
     for table in content.tables:
         names = [axis for axis in table.axes if table.has(f"{axis}_LO", f"{axis}_HI")]
         for axis in names:
@@ -172,7 +172,7 @@ def _edge_fault(table: TableData, axis: str) -> str:
 
 
 def nonzero(content: Content) -> Iterator[Fault]:
-    """Responses that are zero everywhere."""
+    """Look for responses that are zero everywhere."""
     for table in content.tables:
         # Of a PSF that is a formula, the first parameter is its height or width.
         name = table.values[0] if table.axes else ""
@@ -181,7 +181,7 @@ def nonzero(content: Content) -> Iterator[Fault]:
 
 
 def finite(content: Content) -> Iterator[Fault]:
-    """Values that are NaN or infinite."""
+    """Look for values that are NaN or infinite."""
     for table in content.tables:
         for name, array in table.columns.items():
             if array.dtype.kind != "f":
@@ -194,7 +194,7 @@ def finite(content: Content) -> Iterator[Fault]:
 
 
 def negative(content: Content) -> Iterator[Fault]:
-    """Energies that are not positive, and responses that are negative."""
+    """Look for energies that are not positive, and for negative responses."""
     for table in content.of("events"):
         if table.has("ENERGY"):
             bad = int(np.count_nonzero(table.columns["ENERGY"] <= 0))
