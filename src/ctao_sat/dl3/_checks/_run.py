@@ -26,7 +26,7 @@ from ctao_sat.dl3._checks._model import (
     NotRun,
 )
 from ctao_sat.dl3._checks._table import FILE_CHECKS, FOLDER_CHECKS, READABLE, SCHEMA
-from ctao_sat.dl3._headers import fits_files
+from ctao_sat.dl3._headers import fits_files, path_list
 from ctao_sat.parallel import pmap
 
 __all__ = ["check"]
@@ -77,6 +77,8 @@ def check(
 
     Raises
     ------
+    ConfigError
+        If something is no path.
     MissingDataError
         If a path is not there, or there is no FITS file.
 
@@ -87,16 +89,16 @@ def check(
     >>> result.ok, result.counts  # doctest: +SKIP
     (True, {'error': 0, 'warning': 221, 'info': 186})
     """
-    path = path if isinstance(path, str | os.PathLike) else list(path)
+    named = path_list(path)
     work = functools.partial(_check_file, schema=schema)
     options: dict[str, Any] = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
-    outcomes = pmap(work, fits_files(path), description="Checking", **options)
+    outcomes = pmap(work, fits_files(named), description="Checking", **options)
     files = [outcome.summary for outcome in outcomes if outcome.summary is not None]
     more = _elsewhere(files)
     if more:
         outcomes += pmap(work, more, description="Checking what the index names", **options)
         files = [outcome.summary for outcome in outcomes if outcome.summary is not None]
-    outcomes.append(_check_folder(Folder(tuple(files), _index_folder(path))))
+    outcomes.append(_check_folder(Folder(tuple(files), _index_folder(named))))
     return _result(outcomes, [str(file.path) for file in files])
 
 
@@ -108,9 +110,8 @@ def _elsewhere(files: list[Summary]) -> list[Path]:
     return [path for real, path in found.items() if real not in known]
 
 
-def _index_folder(path: str | os.PathLike | Iterable[str | os.PathLike]) -> Path | None:
+def _index_folder(named: list[str | os.PathLike]) -> Path | None:
     """Return the folder whose index tables `open_dl3` would go by."""
-    named = [path] if isinstance(path, str | os.PathLike) else list(path)
     folder = expand_path(named[0])
     names = (DataStore.DEFAULT_HDU_TABLE, DataStore.DEFAULT_OBS_TABLE)
     has_tables = any((folder / name).is_file() for name in names)
