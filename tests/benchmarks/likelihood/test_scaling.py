@@ -6,6 +6,7 @@ import pytest
 from bench_measure import Side, in_turns, slope
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from ctao_sat.likelihood import KernelCache, compile_likelihood
 
@@ -47,7 +48,9 @@ def draw(path, what: str, sizes, times: dict[str, list[float]]) -> None:
         axes.plot(sizes, values, label=LABELS[name], **style)
     line = np.array([sizes[0], sizes[-1]])
     axes.plot(line, times["value"][-1] * line / sizes[-1], "k:", label="linear")
-    figure.legend(loc="outside lower center", ncols=3)
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    figure.legend(loc="outside lower center", ncols=2)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 
