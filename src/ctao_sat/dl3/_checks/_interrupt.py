@@ -9,14 +9,6 @@ from typing import Any
 __all__ = ["interrupts_kept"]
 
 
-_seen: list[int] = []
-
-
-def _note(number: int, frame: Any) -> None:
-    _seen.append(number)
-    raise KeyboardInterrupt
-
-
 @contextlib.contextmanager
 def interrupts_kept() -> Iterator[None]:
     """Raise KeyboardInterrupt at the end of the block if there was one, whatever became of it.
@@ -25,16 +17,23 @@ def interrupts_kept() -> Iterator[None]:
     they interrupt may go on to fail in another way. One in a hundred that hit the reading of a
     FITS file is lost like that.
     """
-    ours = threading.current_thread() is threading.main_thread()
-    # Ours is still there if an interrupt hit the very change of handlers.
-    if not ours or signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, _note):
+    seen = False
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal seen
+        seen = True
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread()
+    # The handler of a caller who has one of his own stays.
+    if not in_main or before is not signal.default_int_handler:
         yield
         return
-    _seen.clear()
     try:
-        signal.signal(signal.SIGINT, _note)
+        signal.signal(signal.SIGINT, note)
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if _seen:
+        signal.signal(signal.SIGINT, before)
+        if seen:
             raise KeyboardInterrupt
