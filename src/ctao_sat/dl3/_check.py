@@ -36,11 +36,9 @@ __all__ = [
     "need_columns",
     "open_fits",
     "reason",
-    "refuse_too_many_columns",
 ]
 
 _EVENT_COLUMNS = {"TIME": "s", "ENERGY": "TeV", "RA": "deg", "DEC": "deg"}
-_MAX_COLUMNS = 999
 _GZIP = b"\x1f\x8b\x08"
 _HEADER_KEYS = ("OBS_ID", "MJDREFI", "MJDREFF", "LIVETIME", "DEADC", "ONTIME")
 
@@ -139,13 +137,6 @@ def check_table_file(path: Path) -> None:
         )
 
 
-def refuse_too_many_columns(header: fits.Header) -> None:
-    """Raise an error for more columns than FITS allows, which would take forever to look for."""
-    number = header.get("TFIELDS", 0)
-    if not isinstance(number, int) or number > _MAX_COLUMNS:
-        raise ValueError(f"TFIELDS is {number}")
-
-
 def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
     """Check header keys, columns and units of events."""
     with open_fits(path) as hdus:
@@ -153,7 +144,6 @@ def check_events_hdu(obs_id: int, path: Path, hdu_name: str) -> None:
         if "OBS_ID" in hdus[0].header:
             # CTAO-GADF identifies a product in its primary header.
             header.setdefault("OBS_ID", hdus[0].header["OBS_ID"])
-        refuse_too_many_columns(header)
         units = {column.name: column.unit for column in hdus[hdu_name].columns}
     where = f"{path.name}[{hdu_name}]"
     absent = [key for key in _HEADER_KEYS if key not in header]

@@ -63,7 +63,8 @@ def _header_numbers(file: BinaryIO, number: int) -> dict[bytes, int]:
                 return found
             match = _NUMBER.match(card)
             if match:
-                found[match[1]] = _integer(match[2].strip(), match[1], number)
+                # Of two cards astropy takes the first.
+                found.setdefault(match[1], _integer(match[2].strip(), match[1], number))
     raise OSError(f"the header of HDU {number} has no end")
 
 
