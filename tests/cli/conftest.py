@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ctao_sat.cli import main
+
 CONFIG = """\
 recipe: spectrum-1d
 schema_version: 1
@@ -36,6 +38,18 @@ flux_points:
 
 light_curve: null
 """
+
+
+@pytest.fixture
+def call(capsys):
+    """Return a function that runs the command line, and returns code, output and messages."""
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
 
 
 @pytest.fixture

@@ -18,23 +18,11 @@ import yaml
 from astropy.io import fits
 
 from ctao_sat import recipes, result
-from ctao_sat.cli import cli, main
+from ctao_sat.cli import cli
 
 COMMANDS = ["demo", "init", "validate", "run", "simulate", "irf", "info"]
 COMMANDS += ["data index", "data check"]
 INIT = ("init", "--source", "Crab-like", "--position", "83.633 deg, 22.014 deg")
-
-
-@pytest.fixture
-def call(capsys):
-    """Return a function that runs the command line, and returns code, output and messages."""
-
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return run
 
 
 def tree(folder: Path) -> dict[str, str]:

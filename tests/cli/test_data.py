@@ -7,21 +7,7 @@ from pathlib import Path
 import pytest
 from gammapy.data import DataStore
 
-from ctao_sat.cli import main
-
 TABLES = ("hdu-index.fits.gz", "obs-index.fits.gz")
-
-
-@pytest.fixture
-def call(capsys):
-    """Return a function that runs the command line, and returns code, output and messages."""
-
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return run
 
 
 @pytest.fixture
