@@ -12,7 +12,7 @@ from iminuit.util import IMinuitWarning
 
 from ctao_sat.errors import ConfigError
 from ctao_sat.likelihood._compiled import CompiledLikelihood
-from ctao_sat.likelihood._errors import ExactCovariance, exact_covariance, unbounded
+from ctao_sat.likelihood._covariance import ExactCovariance, exact_covariance, unbounded
 from ctao_sat.likelihood._newton import approach
 
 __all__ = ["Optimum", "optimize"]

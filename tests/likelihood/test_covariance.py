@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctao_sat.likelihood._errors import exact_covariance, unbounded
+from ctao_sat.likelihood._covariance import exact_covariance, unbounded
 
 FREE = np.array([np.full(3, -np.inf), np.full(3, np.inf)])
 MATRIX = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.5, -1.0, 2.0]])
