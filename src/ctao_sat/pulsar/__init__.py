@@ -1,0 +1,31 @@
+"""Pulsars: from event times to phases, and what phases tell.
+
+What to use when:
+
+===================================================  ==============================================
+you want                                             start with
+===================================================  ==============================================
+to know whether phases are pulsed, pulse unknown     `h_test`
+the same, for a pulse with few harmonics             `z2_test`
+the same, from a histogram                           `chi2_test`
+counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
+===================================================  ==============================================
+"""
+
+from ctao_sat.pulsar._periodicity import (
+    PeriodicityTest,
+    chi2_test,
+    h_p_value,
+    h_test,
+    z2_test,
+)
+from ctao_sat.pulsar._regions import PhaseRegions
+
+__all__ = [
+    "PeriodicityTest",
+    "PhaseRegions",
+    "chi2_test",
+    "h_p_value",
+    "h_test",
+    "z2_test",
+]
