@@ -108,7 +108,7 @@ def test_intervals_that_are_none(on, message):
 
 
 def test_overlap_across_phase_one_is_named():
-    with pytest.raises(ConfigError, match="from phase 0.01 to 0.026"):
+    with pytest.raises(ConfigError, match=r"from phase 0\.01 to 0\.026"):
         PhaseRegions(on=[(0.983, 1.026)], off=[(0.01, 0.2)])
 
 

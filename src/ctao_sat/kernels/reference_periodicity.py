@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["harmonic_sums", "h", "scan", "z2"]
+__all__ = ["h", "harmonic_sums", "scan", "z2"]
 
 
 def harmonic_sums(phases: np.ndarray, weights: np.ndarray, n_harmonics: int) -> np.ndarray:
