@@ -12,6 +12,8 @@ counts and significance of a known pulse             `PhaseRegions`, then ``stat
 ===================================================  ==============================================
 """
 
+from ctao_sat.pulsar._ephemeris import PulsarEphemeris
+from ctao_sat.pulsar._nodes import TimingPolynomials
 from ctao_sat.pulsar._periodicity import (
     PeriodicityTest,
     chi2_test,
@@ -19,13 +21,17 @@ from ctao_sat.pulsar._periodicity import (
     h_test,
     z2_test,
 )
+from ctao_sat.pulsar._polynomials import timing_polynomials
 from ctao_sat.pulsar._regions import PhaseRegions
 
 __all__ = [
     "PeriodicityTest",
     "PhaseRegions",
+    "PulsarEphemeris",
+    "TimingPolynomials",
     "chi2_test",
     "h_p_value",
     "h_test",
+    "timing_polynomials",
     "z2_test",
 ]
