@@ -1,7 +1,37 @@
-"""Pulsars: from event times to phases, and what phases tell."""
+"""Pulsars: from event times to phases, and what phases tell.
+
+What to use when:
+
+===================================================  ==============================================
+you want                                             start with
+===================================================  ==============================================
+to know whether phases are pulsed, pulse unknown     `h_test`
+the same, for a pulse with few harmonics             `z2_test`
+the same, from a histogram                           `chi2_test`
+counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
+===================================================  ==============================================
+"""
 
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._nodes import TimingPolynomials
+from ctao_sat.pulsar._periodicity import (
+    PeriodicityTest,
+    chi2_test,
+    h_p_value,
+    h_test,
+    z2_test,
+)
 from ctao_sat.pulsar._polynomials import timing_polynomials
+from ctao_sat.pulsar._regions import PhaseRegions
 
-__all__ = ["PulsarEphemeris", "TimingPolynomials", "timing_polynomials"]
+__all__ = [
+    "PeriodicityTest",
+    "PhaseRegions",
+    "PulsarEphemeris",
+    "TimingPolynomials",
+    "chi2_test",
+    "h_p_value",
+    "h_test",
+    "timing_polynomials",
+    "z2_test",
+]
