@@ -1,18 +1,15 @@
 """A date axis that stays readable for one run as for nights that are years apart."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.time import Time
-from erfa import ErfaWarning
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from ctao_sat.plotting import _style as style
 
-__all__ = ["date_axis", "utc_dates"]
+__all__ = ["date_axis"]
 
 # Fractions of the width of the axis.
 RESOLVED = 0.006
@@ -24,14 +21,6 @@ STEPS = (
     *(minutes / 1440 for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720)),
     *(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
 )
-
-
-def utc_dates(time: Time) -> np.ndarray:
-    """Return day numbers of UTC dates."""
-    with warnings.catch_warnings():
-        # Leap seconds to come are unknown: a few seconds, far below what a date axis shows.
-        warnings.simplefilter("ignore", ErfaWarning)
-        return date2num(np.atleast_1d(time.utc.to_datetime()))
 
 
 @dataclass(frozen=True)
@@ -60,8 +49,8 @@ def _interpolate(values, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.interp(values, x, y) + below + above
 
 
-def date_axis(ax: Axes, start: np.ndarray, stop: np.ndarray, which: str = "x") -> None:
-    """Make an axis one of dates (UTC) that shows all intervals, with breaks if it has to.
+def date_axis(ax: Axes, start: np.ndarray, stop: np.ndarray) -> None:
+    """Make the x axis one of dates (UTC) that shows all intervals, with breaks if it has to.
 
     On a linear axis the runs of a night fall on each other as soon as another night is weeks
     away. Then the longest gaps are cut out, as few as necessary, and marked. Data coordinates
@@ -73,19 +62,16 @@ def date_axis(ax: Axes, start: np.ndarray, stop: np.ndarray, which: str = "x") -
         Axes to change.
     start, stop : ndarray of float, shape (n,)
         The intervals to show, as day numbers of matplotlib.
-    which : {"x", "y"}
-        The axis.
     """
     order = np.argsort(start)
     first, last = start[order], np.maximum.accumulate(stop[order])
     layout = _layout(first, last)
-    axis, limits = getattr(ax, f"{which}axis"), getattr(ax, f"set_{which}lim")
     if len(layout.segments) == 1:
         locator = AutoDateLocator(minticks=3, maxticks=8)
-        axis.axis_date()
-        limits(*layout.segments[0])
-        axis.set_major_locator(locator)
-        axis.set_major_formatter(
+        ax.xaxis_date()
+        ax.set_xlim(*layout.segments[0])
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(
             ConciseDateFormatter(
                 locator,
                 formats=["%Y", "%Y-%m", "%m-%d", "%H:%M", "%H:%M", "%S.%f"],
@@ -93,18 +79,17 @@ def date_axis(ax: Axes, start: np.ndarray, stop: np.ndarray, which: str = "x") -
                 offset_formats=["", "%Y", "%Y", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d %H:%M"],
             )
         )
-        axis.set_label_text("Time (UTC)")
+        ax.set_xlabel("Time (UTC)")
         return
-    getattr(ax, f"set_{which}scale")("function", functions=(layout.forward, layout.inverse))
-    limits(layout.dates[0], layout.dates[-1])
+    ax.set_xscale("function", functions=(layout.forward, layout.inverse))
+    ax.set_xlim(layout.dates[0], layout.dates[-1])
     ticks, labels = _ticks(layout)
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FixedFormatter(labels))
-    axis.set_minor_locator(NullLocator())
-    axis.set_label_text("Time (UTC), gaps cut out")
-    shade = getattr(ax, {"x": "axvspan", "y": "axhspan"}[which])
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(FixedFormatter(labels))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("Time (UTC), gaps cut out")
     for left, right in zip(layout.dates[1:-1:2], layout.dates[2:-1:2], strict=True):
-        shade(left, right, color=style.GREY, alpha=0.18, linewidth=0, zorder=0)
+        ax.axvspan(left, right, color=style.GREY, alpha=0.18, linewidth=0, zorder=0)
 
 
 def _layout(first: np.ndarray, last: np.ndarray) -> _Layout:

@@ -1,17 +1,21 @@
 """The light curve: flux over time."""
 
+import warnings
 from itertools import pairwise
 
 import astropy.units as u
 import numpy as np
+from astropy.time import Time
+from erfa import ErfaWarning
 from gammapy.estimators import FluxPoints
 from matplotlib.axes import Axes
+from matplotlib.dates import date2num
 from matplotlib.ticker import ScalarFormatter
 
 from ctao_sat.errors import ConfigError
 from ctao_sat.plotting import _style as style
 from ctao_sat.plotting._flux import Points, limit_label, points
-from ctao_sat.plotting._timeaxis import date_axis, utc_dates
+from ctao_sat.plotting._timeaxis import date_axis
 
 __all__ = ["plot_light_curve"]
 
@@ -71,7 +75,7 @@ def plot_light_curve(light_curve: FluxPoints, *, ax: Axes | None = None) -> Axes
     if names.index("energy") > names.index("time"):
         drawn = drawn.transposed()
     time = light_curve.geom.axes["time"]
-    start, stop = utc_dates(time.time_min), utc_dates(time.time_max)
+    start, stop = _utc(time.time_min), _utc(time.time_max)
     bands = _bands(light_curve)
 
     logarithmic = _set_flux_axis(ax, drawn, had_data)
@@ -114,6 +118,14 @@ def _bands(light_curve: FluxPoints) -> list[str]:
         return [f"{energy:.3g} TeV" for energy in axis.center.to_value("TeV")]
     edges = axis.edges.to_value("TeV")
     return [f"{low:.3g}–{high:.3g} TeV" for low, high in pairwise(edges)]
+
+
+def _utc(time: Time) -> np.ndarray:
+    """Return day numbers of UTC dates."""
+    with warnings.catch_warnings():
+        # Leap seconds to come are unknown: a few seconds, far below what a date axis shows.
+        warnings.simplefilter("ignore", ErfaWarning)
+        return date2num(np.atleast_1d(time.utc.to_datetime()))
 
 
 def _limited(series: Points) -> np.ndarray:

@@ -8,11 +8,13 @@ you want                                             start with
 to know whether phases are pulsed, pulse unknown     `h_test`
 the same, for a pulse with few harmonics             `z2_test`
 the same, from a histogram                           `chi2_test`
+whether pulsations grow as livetime does             `h_test_growth`
 counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
 ===================================================  ==============================================
 """
 
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
+from ctao_sat.pulsar._growth import h_test_growth
 from ctao_sat.pulsar._nodes import TimingPolynomials
 from ctao_sat.pulsar._periodicity import (
     PeriodicityTest,
@@ -32,6 +34,7 @@ __all__ = [
     "chi2_test",
     "h_p_value",
     "h_test",
+    "h_test_growth",
     "timing_polynomials",
     "z2_test",
 ]
