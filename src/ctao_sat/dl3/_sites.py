@@ -13,13 +13,13 @@ from astropy.utils.exceptions import AstropyWarning
 
 from ctao_sat.errors import ConfigError, did_you_mean
 
-__all__ = ["SITES", "altaz", "bundled_earth_rotation", "icrs", "site_at", "site_location"]
+__all__ = ["NEAR", "SITES", "altaz", "bundled_earth_rotation", "icrs", "site_at", "site_location"]
 
 # Geodetic longitude (deg, East), latitude (deg) and height (m) of the sites of CTAO.
 SITES = {"north": (-17.8920, 28.7622, 2158.0), "south": (-70.3163, -24.6834, 2150.0)}
 
 # Arrays are kilometres wide, and headers name the centre or the nearest telescope.
-_NEAR = 2 * u.km
+NEAR = 2 * u.km
 
 
 def site_location(site: str) -> EarthLocation:
@@ -61,7 +61,7 @@ def site_at(location: EarthLocation) -> str:
     """
     for site in SITES:
         apart = u.Quantity(location.geocentric) - u.Quantity(site_location(site).geocentric)
-        if np.linalg.norm(apart) < _NEAR:
+        if np.linalg.norm(apart) < NEAR:
             return site
     return ""
 

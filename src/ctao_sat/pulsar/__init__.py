@@ -10,6 +10,7 @@ the same, for a pulse with few harmonics             `z2_test`
 the same, from a histogram                           `chi2_test`
 whether pulsations grow as livetime does             `h_test_growth`
 counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
+to simulate a pulsar                                 `pulsed_source`, with a `PulseTemplate`
 ===================================================  ==============================================
 """
 
@@ -25,16 +26,21 @@ from ctao_sat.pulsar._periodicity import (
 )
 from ctao_sat.pulsar._polynomials import timing_polynomials
 from ctao_sat.pulsar._regions import PhaseRegions
+from ctao_sat.pulsar._template import PulseTemplate
+from ctao_sat.pulsar._temporal import PulsarTemporalModel, pulsed_source
 
 __all__ = [
     "PeriodicityTest",
     "PhaseRegions",
     "PulsarEphemeris",
+    "PulsarTemporalModel",
+    "PulseTemplate",
     "TimingPolynomials",
     "chi2_test",
     "h_p_value",
     "h_test",
     "h_test_growth",
+    "pulsed_source",
     "timing_polynomials",
     "z2_test",
 ]
