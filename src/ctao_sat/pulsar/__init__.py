@@ -8,6 +8,7 @@ you want                                             start with
 to know whether phases are pulsed, pulse unknown     `h_test`
 the same, for a pulse with few harmonics             `z2_test`
 the same, from a histogram                           `chi2_test`
+pulses of a frequency that is not known well         `frequency_scan`
 counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
 ===================================================  ==============================================
 """
@@ -23,13 +24,16 @@ from ctao_sat.pulsar._periodicity import (
 )
 from ctao_sat.pulsar._polynomials import timing_polynomials
 from ctao_sat.pulsar._regions import PhaseRegions
+from ctao_sat.pulsar._scan import FrequencyScan, frequency_scan
 
 __all__ = [
+    "FrequencyScan",
     "PeriodicityTest",
     "PhaseRegions",
     "PulsarEphemeris",
     "TimingPolynomials",
     "chi2_test",
+    "frequency_scan",
     "h_p_value",
     "h_test",
     "timing_polynomials",
