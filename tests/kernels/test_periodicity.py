@@ -44,8 +44,7 @@ def test_equidistant_phases_have_one_harmonic():
 def test_nan_is_not_lost():
     assert np.isnan(sums_of(np.array([0.1, math.nan]))).all()
     sums = np.full((2, 3), np.nan)
-    assert math.isnan(periodicity.largest_h(sums, 1.0, 4.0))
-    assert math.isnan(periodicity.z2_of(sums, 1.0))
+    assert math.isnan(periodicity.largest(sums, 1.0, 4.0))
 
 
 @repeatable
@@ -69,19 +68,29 @@ def test_weight_two_is_an_event_twice(x):
     np.testing.assert_allclose(sums_of(x, np.full(len(x), 2.0)), twice, atol=1e-12 * len(x))
 
 
+def test_largest_by_hand():
+    sums = np.array([[1.0, 3.0, 1.0], [0.0, 0.0, 2.0]])
+    assert periodicity.largest(sums, 1.0, 4.0) == 1 + 9 + 5 - 8
+    assert periodicity.largest(sums, 1.0, 0.0) == 1 + 9 + 5
+    assert periodicity.largest(sums, 0.1, 4.0) == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_scan_is_a_loop_over_trials(weighted):
     rng = np.random.default_rng(3)
-    t, offsets = rng.uniform(-1e5, 1e5, 200), rng.random(200)
-    w = rng.random(200) if weighted else NONE
-    f0, f1 = 11.2 + rng.uniform(0, 1e-4, 6), rng.uniform(-2e-10, 0, 6)
-    norm = 2 / (w @ w if weighted else 200)
-    z2, h = np.empty(6), np.empty(6)
-    periodicity.scan_z2(t, offsets, w, f0, f1, norm, np.empty((2, 3)), z2)
-    periodicity.scan_h(t, offsets, w, f0, f1, norm, 4.0, np.empty((2, 20)), h)
-    trials = reference_periodicity.scan(t, offsets, f0, f1)
-    # Phases of 1e6 turns are good to 1e-10 turns.
-    expected = [reference_periodicity.z2(x, w, 3) for x in trials]
-    np.testing.assert_allclose(z2, expected, rtol=1e-6)
-    expected = [reference_periodicity.h(x, w, 20) for x in trials]
-    np.testing.assert_allclose(h, expected, rtol=1e-5, atol=1e-6)
+    t, w = rng.uniform(-1e5, 1e5, 70), rng.random(70) if weighted else NONE
+    # More than are turned without computing phases anew.
+    f0, f1 = 11.2 + 1e-6 * np.arange(100), np.array([-2e-10, 0.0])
+    out = np.full((2, 100), np.nan)
+    norm = 2 / (w @ w if weighted else 70)
+    periodicity.scan(t, w, f0[0], 1e-6, f1, norm, 4.0, np.empty((2, 5)), out)
+    # Phases of 1e6 turns are good to 1e-9 turns.
+    expected = reference_periodicity.scan(t, w, f0, f1, 5)
+    np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_scan_without_a_step_repeats_the_trial():
+    t, out = np.linspace(0, 10, 30), np.empty((1, 3))
+    periodicity.scan(t, NONE, 0.3, 0.0, np.zeros(1), 2 / 30, 0.0, np.empty((2, 2)), out)
+    expected = reference_periodicity.z2(0.3 * t % 1, NONE, 2)
+    np.testing.assert_allclose(out, expected, rtol=1e-12)

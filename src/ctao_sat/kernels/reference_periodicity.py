@@ -60,20 +60,24 @@ def h(phases: np.ndarray, weights: np.ndarray, max_harmonics: int) -> float:
 
 
 def scan(
-    times: np.ndarray, offsets: np.ndarray, f0: np.ndarray, f1: np.ndarray
-) -> list[np.ndarray]:
-    """Return the phases of each trial.
+    times: np.ndarray, weights: np.ndarray, f0: np.ndarray, f1: np.ndarray, max_harmonics: int
+) -> np.ndarray:
+    """Return H of each trial.
 
     Parameters
     ----------
-    times, offsets : array, shape (n,)
-        Emission times in s and what is added to phases.
-    f0, f1 : array, shape (n_trials,)
-        Frequency and derivative.
+    times, weights : array, shape (n,)
+        Emission times in s; weights, empty if all are 1.
+    f0, f1 : array, shape (n_f0,), (n_f1,)
+        Frequencies in Hz and derivatives in Hz/s.
+    max_harmonics : int
+        How many.
 
     Returns
     -------
-    phases : list of array, shape (n,)
-        In [0, 1).
+    values : array, shape (n_f1, n_f0)
+        H.
     """
-    return [(offsets + f * times + 0.5 * d * times**2) % 1 for f, d in zip(f0, f1, strict=True)]
+    return np.array(
+        [[h((f * times + 0.5 * d * times**2) % 1, weights, max_harmonics) for f in f0] for d in f1]
+    )

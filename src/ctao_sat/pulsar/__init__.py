@@ -9,6 +9,7 @@ to know whether phases are pulsed, pulse unknown     `h_test`
 the same, for a pulse with few harmonics             `z2_test`
 the same, from a histogram                           `chi2_test`
 whether pulsations grow as livetime does             `h_test_growth`
+pulses of a frequency that is not known well         `frequency_scan`
 counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
 to simulate a pulsar                                 `pulsed_source`, with a `PulseTemplate`
 ===================================================  ==============================================
@@ -26,10 +27,12 @@ from ctao_sat.pulsar._periodicity import (
 )
 from ctao_sat.pulsar._polynomials import timing_polynomials
 from ctao_sat.pulsar._regions import PhaseRegions
+from ctao_sat.pulsar._scan import FrequencyScan, frequency_scan
 from ctao_sat.pulsar._template import PulseTemplate
 from ctao_sat.pulsar._temporal import PulsarTemporalModel, pulsed_source
 
 __all__ = [
+    "FrequencyScan",
     "PeriodicityTest",
     "PhaseRegions",
     "PulsarEphemeris",
@@ -37,6 +40,7 @@ __all__ = [
     "PulseTemplate",
     "TimingPolynomials",
     "chi2_test",
+    "frequency_scan",
     "h_p_value",
     "h_test",
     "h_test_growth",

@@ -9,7 +9,7 @@ from scipy.special import gammaln, logsumexp
 from scipy.stats import chi2, norm
 
 from ctao_sat.errors import ConfigError, DataError, SelectionError
-from ctao_sat.kernels.periodicity import harmonic_sums, largest_h, z2_of
+from ctao_sat.kernels.periodicity import harmonic_sums, largest
 
 __all__ = [
     "H_PENALTY",
@@ -91,7 +91,7 @@ def h_test(
     0.0198019802 0.9921
     """
     sums, scale = _sums(phases, weights, max_harmonics)
-    h = float(largest_h(sums, scale, H_PENALTY))
+    h = float(largest(sums, scale, H_PENALTY))
     return PeriodicityTest(h, h_p_value(h, max_harmonics))
 
 
@@ -136,7 +136,7 @@ def z2_test(
     0.0792079208
     """
     sums, scale = _sums(phases, weights, n_harmonics)
-    z2 = float(z2_of(sums, scale))
+    z2 = float(largest(sums, scale, 0.0))
     return PeriodicityTest(z2, float(chi2.sf(z2, 2 * n_harmonics)))
 
 
