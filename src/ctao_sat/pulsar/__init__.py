@@ -10,10 +10,13 @@ the same, for a pulse with few harmonics             `z2_test`
 the same, from a histogram                           `chi2_test`
 pulses of a frequency that is not known well         `frequency_scan`
 counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
+events near the pulsar                               `select_events`
+spectra and maps of phase regions                    `reduce_phases`
 ===================================================  ==============================================
 """
 
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
+from ctao_sat.pulsar._events import select_events
 from ctao_sat.pulsar._nodes import TimingPolynomials
 from ctao_sat.pulsar._periodicity import (
     PeriodicityTest,
@@ -23,6 +26,7 @@ from ctao_sat.pulsar._periodicity import (
     z2_test,
 )
 from ctao_sat.pulsar._polynomials import timing_polynomials
+from ctao_sat.pulsar._reduce import reduce_phases
 from ctao_sat.pulsar._regions import PhaseRegions
 from ctao_sat.pulsar._scan import FrequencyScan, frequency_scan
 
@@ -36,6 +40,8 @@ __all__ = [
     "frequency_scan",
     "h_p_value",
     "h_test",
+    "reduce_phases",
+    "select_events",
     "timing_polynomials",
     "z2_test",
 ]
