@@ -24,7 +24,7 @@ from ctao_sat.dl4._exclusion import exclusion_mask
 from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError, MissingHDUError
 from ctao_sat.parallel import pmap
 
-__all__ = ["reduce"]
+__all__ = ["dataset_names", "reduce"]
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def reduce(
             SpectrumDataset.create(geometry, energy_axis_true=energy_axis_true, name=name),
             makers,
         )
-        for name, observation in zip(_names(observations, names), observations, strict=True)
+        for name, observation in zip(dataset_names(observations, names), observations, strict=True)
     ]
     reduced = pmap(
         _reduce_one,
@@ -153,7 +153,7 @@ def _reduce_one(task: _Task) -> SpectrumDatasetOnOff:
     return dataset
 
 
-def _names(observations: Observations, wanted: Iterable[str] | None) -> list[str]:
+def dataset_names(observations: Observations, wanted: Iterable[str] | None) -> list[str]:
     """Return dataset names: those wanted, or the observation IDs, numbered where one recurs."""
     if wanted is not None:
         given = list(wanted)

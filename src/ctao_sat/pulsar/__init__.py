@@ -12,11 +12,14 @@ whether pulsations grow as livetime does             `h_test_growth`
 pulses of a frequency that is not known well         `frequency_scan`
 counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
 to simulate a pulsar                                 `pulsed_source`, with a `PulseTemplate`
+events near the pulsar                               `select_events`
+spectra and maps of phase regions                    `reduce_phases`
 ===================================================  ==============================================
 """
 
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._growth import h_test_growth
+from ctao_sat.pulsar._events import select_events
 from ctao_sat.pulsar._nodes import TimingPolynomials
 from ctao_sat.pulsar._periodicity import (
     PeriodicityTest,
@@ -26,6 +29,7 @@ from ctao_sat.pulsar._periodicity import (
     z2_test,
 )
 from ctao_sat.pulsar._polynomials import timing_polynomials
+from ctao_sat.pulsar._reduce import reduce_phases
 from ctao_sat.pulsar._regions import PhaseRegions
 from ctao_sat.pulsar._scan import FrequencyScan, frequency_scan
 from ctao_sat.pulsar._template import PulseTemplate
@@ -45,6 +49,8 @@ __all__ = [
     "h_test",
     "h_test_growth",
     "pulsed_source",
+    "reduce_phases",
+    "select_events",
     "timing_polynomials",
     "z2_test",
 ]

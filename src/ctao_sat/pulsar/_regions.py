@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ctao_sat.errors import ConfigError
 from ctao_sat.pulsar._periodicity import checked_phases
 
-__all__ = ["PhaseRegions"]
+__all__ = ["PhaseRegions", "shared_phases"]
 
 # Of the edges, in turns: 1.026 - 1 and 0.026 are meant to be the same.
 DIGITS = 12
@@ -64,7 +64,7 @@ class PhaseRegions:
         object.__setattr__(self, "off", _normalised(self.off, "off"))
         if not self.on:
             raise ConfigError("There is no on interval.", remedy="Give one: on=[(0.3, 0.4)].")
-        shared = _shared(self.on, self.off)
+        shared = shared_phases(self.on, self.off)
         if shared is not None:
             raise ConfigError(
                 f"On and off overlap from phase {shared[0]:.6g} to {shared[1]:.6g}.",
@@ -235,7 +235,7 @@ def _pieces(intervals: Intervals) -> list[tuple[float, float]]:
     return pieces
 
 
-def _shared(one: Intervals, other: Intervals) -> tuple[float, float] | None:
+def shared_phases(one: Intervals, other: Intervals) -> tuple[float, float] | None:
     """Return the first phases that both have."""
     for a, b in _pieces(one):
         for c, d in _pieces(other):
