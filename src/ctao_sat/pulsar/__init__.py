@@ -2,6 +2,15 @@
 
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._nodes import TimingPolynomials
-from ctao_sat.pulsar._polynomials import timing_polynomials
+from ctao_sat.pulsar._orbit import Orbit
+from ctao_sat.pulsar._phases import assign_phases, phases
+from ctao_sat.pulsar._timing import timing_polynomials
 
-__all__ = ["PulsarEphemeris", "TimingPolynomials", "timing_polynomials"]
+__all__ = [
+    "Orbit",
+    "PulsarEphemeris",
+    "TimingPolynomials",
+    "assign_phases",
+    "phases",
+    "timing_polynomials",
+]
