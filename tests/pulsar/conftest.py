@@ -12,6 +12,8 @@ PEPOCH  61800
 F0      29.5664
 F1      -3.6650e-10
 EPHEM   builtin
+START   61700
+FINISH  61900
 """
 
 

@@ -116,6 +116,14 @@ def test_yaml_round_trip(source, tmp_path):
     assert read.position.separation(source.position) < 1e-9 * u.deg
 
 
+def test_what_is_simulated_is_what_the_ephemeris_says(crab, template, model):
+    """Neither another solar system nor the range of validity is anything to warn of."""
+    other = pulsar.PulsarEphemeris.from_text(crab.text.replace("builtin", "DE421"))
+    late = START + 10 * u.yr + np.arange(9) * 0.0037 * u.s
+    twin = pulsar.PulsarTemporalModel(other, template, "north")
+    assert_allclose(twin(late), model(late), rtol=0, atol=0)
+
+
 def test_site_by_name_in_yaml(model):
     data = model.to_dict()
     data["temporal"]["location"] = "north"

@@ -1,5 +1,6 @@
 """Chebyshev polynomials of delay and phase over the good time intervals of a run."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -220,7 +221,7 @@ def _pieces(intervals: np.ndarray, backend: Backend) -> np.ndarray:
         for a, b in zip([start, *inner], [*inner, stop], strict=True):
             n = max(1, int(np.ceil((b - a) / _LONGEST)))
             edges = np.linspace(a, b, n + 1)
-            pieces += list(zip(edges[:-1], edges[1:], strict=True))
+            pieces += list(itertools.pairwise(edges))
     return np.array(pieces)
 
 

@@ -18,7 +18,7 @@ from ctao_sat.kernels.periodicity import scan
 from ctao_sat.parallel import available_cpus, pmap
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._periodicity import H_PENALTY, NO_WEIGHTS, checked_weights, h_p_value
-from ctao_sat.pulsar._polynomials import timing_polynomials
+from ctao_sat.pulsar._timing import timing_polynomials
 
 __all__ = ["FrequencyScan", "frequency_scan"]
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import astropy.units as u
 from astropy.coordinates import Angle
@@ -35,6 +35,7 @@ class Glitch:
     f2: float = 0.0
     f0_decaying: float = 0.0
     decay_time: float = 0.0
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class TimingSolution:
         By key, in the units of the file.
     unsupported : tuple of Entry
         Lines that the native backend cannot honour.
+    keys : frozenset of str
+        All keys.
+    text : str
+        The lines as they are in the file.
     """
 
     name: str
@@ -89,23 +94,24 @@ class TimingSolution:
     pepoch: Pair
     ra: float
     dec: float
-    pm_ra: float
-    pm_dec: float
-    parallax: float
     posepoch: Pair
-    glitches: tuple[Glitch, ...]
-    reference: Reference | None
-    start: float | None
-    finish: float | None
-    ephem: str
-    clock: str
-    planets: bool
-    dm: tuple[float, ...]
     dmepoch: Pair
-    residual: float
-    uncertainties: Mapping[str, float]
-    unsupported: tuple[Entry, ...]
-    text: str
+    pm_ra: float = 0.0
+    pm_dec: float = 0.0
+    parallax: float = 0.0
+    glitches: tuple[Glitch, ...] = ()
+    reference: Reference | None = None
+    start: float | None = None
+    finish: float | None = None
+    ephem: str = ""
+    clock: str = ""
+    planets: bool = False
+    dm: tuple[float, ...] = ()
+    residual: float = 0.0
+    uncertainties: Mapping[str, float] = field(default_factory=dict)
+    unsupported: tuple[Entry, ...] = ()
+    keys: frozenset[str] = frozenset()
+    text: str = ""
 
     @property
     def epoch(self) -> Time:
@@ -163,6 +169,7 @@ def solution(entries: Mapping[str, list[Entry]], text: str, where: str = "") -> 
         residual=read.float("TRES") * 1e-6,
         uncertainties={key: lines[0].uncertainty for key, lines in entries.items()},
         unsupported=tuple(unsupported(dict(entries))),
+        keys=frozenset(entries),
         text=text,
     )
 
@@ -245,6 +252,7 @@ class _Reader:
                 f2=self.float(f"GLF2_{label}"),
                 f0_decaying=self.float(f"GLF0D_{label}"),
                 decay_time=self.float(f"GLTD_{label}") * 86400,
+                label=label,
             )
             for label in labels
         ]

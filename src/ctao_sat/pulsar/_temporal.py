@@ -1,5 +1,6 @@
 """A Gammapy temporal model: the flux of a pulsar as telescopes on Earth see it."""
 
+import warnings
 from typing import Any, ClassVar
 
 import astropy.units as u
@@ -16,10 +17,11 @@ from gammapy.modeling.models import (
 from gammapy.utils.random import get_random_state
 
 from ctao_sat.dl3._sites import site_location
+from ctao_sat.errors import CtaoSatWarning
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._nodes import TimingPolynomials
-from ctao_sat.pulsar._polynomials import timing_polynomials
 from ctao_sat.pulsar._template import PulseTemplate
+from ctao_sat.pulsar._timing import timing_polynomials
 
 __all__ = ["PulsarTemporalModel", "pulsed_source"]
 
@@ -44,6 +46,9 @@ class PulsarTemporalModel(TemporalModel):
         Where the telescopes stand, or a site of CTAO.
     barycentre : bool
         False takes times for those at the pulsar, as some simulations have them.
+    solar_ephem : str
+        Solar-system ephemeris, see `assign_phases`. By default "builtin", whatever the par file
+        asks for: the same everywhere.
 
     Raises
     ------
@@ -79,12 +84,14 @@ class PulsarTemporalModel(TemporalModel):
         template: PulseTemplate,
         location: EarthLocation | str,
         barycentre: bool = True,
+        solar_ephem: str = "builtin",
         **kwargs: Any,
     ):
         self.ephemeris = ephemeris
         self.template = template
         self.location = site_location(location) if isinstance(location, str) else location
         self.barycentre = barycentre
+        self.solar_ephem = solar_ephem
         super().__init__(**kwargs)
 
     @property
@@ -197,6 +204,7 @@ class PulsarTemporalModel(TemporalModel):
                 "height": float(height.to_value("m")),
             },
             "barycentre": self.barycentre,
+            "solar_ephem": self.solar_ephem,
         }
         return data
 
@@ -209,7 +217,7 @@ class PulsarTemporalModel(TemporalModel):
         data : dict
             Plain values: ``ephemeris`` (a par file), ``phase`` and ``norm`` (the template),
             ``location`` (``lon`` and ``lat`` in deg, ``height`` in m, or a site of CTAO) and,
-            optionally, ``barycentre``.
+            optionally, ``barycentre`` and ``solar_ephem``.
         **kwargs : dict
             Not used.
 
@@ -229,19 +237,27 @@ class PulsarTemporalModel(TemporalModel):
             PulseTemplate(values["phase"], values["norm"]),
             location,
             values.get("barycentre", True),
+            values.get("solar_ephem", "builtin"),
             scale=values.get("scale", "utc"),
         )
 
     def _polynomials(self, start: Time, stop: Time) -> TimingPolynomials:
         # An instant has no length, and rounding must not move its ends outside.
         margin = 0.1 * u.s
-        return timing_polynomials(
-            start - margin,
-            stop + margin,
-            self.ephemeris,
-            self.location,
-            barycentre=self.barycentre,
-        )
+        with warnings.catch_warnings():
+            # That an ephemeris is old, or its solar system another one, matters to measured
+            # events: what is simulated is as the model has it.
+            warnings.simplefilter("ignore", CtaoSatWarning)
+            return timing_polynomials(
+                start - margin,
+                stop + margin,
+                self.ephemeris,
+                self.location,
+                solar_ephem=self.solar_ephem,
+                barycentre=self.barycentre,
+                max_phase_error=np.inf,
+                extrapolate=True,
+            )
 
     @staticmethod
     def _turns(polynomials: TimingPolynomials, seconds: np.ndarray) -> tuple:
