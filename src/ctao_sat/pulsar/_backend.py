@@ -49,6 +49,8 @@ class SpinBackend:
         The rotation.
     delays : Delays or None
         None if times are taken as they are for those of emission.
+    barycentre : bool
+        False if times are those at the barycentre: their TT is taken for TDB.
     zero : pair
         Phase to take off, in turns.
     """
@@ -56,6 +58,7 @@ class SpinBackend:
     epoch: Time
     solution: TimingSolution
     delays: Delays | None
+    barycentre: bool
     zero: Pair = (0.0, 0.0)
 
     def nodes(self, seconds: np.ndarray, middles: np.ndarray) -> Nodes:
@@ -88,11 +91,11 @@ class SpinBackend:
     def _emission(self, seconds: np.ndarray) -> tuple[Time, np.ndarray, np.ndarray]:
         """Return TDB of arrival, the delay to take off, and what must be added to TT."""
         time = self.epoch + np.asarray(seconds) * u.s
-        if self.delays is None:
-            none = np.zeros(len(seconds))
-            return Time(time.jd1, time.jd2, format="jd", scale="tdb"), none, none
-        tdb = self.delays.tdb(time)
-        delay = self.delays.delay(tdb)
+        if self.delays is not None and self.barycentre:
+            tdb = self.delays.tdb(time)
+        else:
+            tdb = Time(time.jd1, time.jd2, format="jd", scale="tdb")
+        delay = np.zeros(len(tdb)) if self.delays is None else self.delays.delay(tdb)
         shift = ((tdb.jd1 - time.jd1) + (tdb.jd2 - time.jd2)) * _DAY
         return tdb, delay, shift - delay
 
@@ -157,7 +160,7 @@ def spin_backend(
     solution : TimingSolution
         The rotation.
     location : `~astropy.coordinates.EarthLocation` or None
-        Where the telescopes stand; None takes times as they are for those of emission.
+        Where the telescopes stand; None takes times as they are for those at the barycentre.
     kernel : str
         Solar-system ephemeris, see `SolarSystem`.
 
@@ -171,7 +174,7 @@ def spin_backend(
         delays = pint_delays(solution, location, kernel)
     elif location is not None:
         delays = Barycentre(location, solution, kernel)
-    backend = SpinBackend(epoch, solution, delays if location is not None else None)
+    backend = SpinBackend(epoch, solution, delays, location is not None)
     if solution.reference is None:
         return backend
     return replace(backend, zero=_phase_zero(solution, delays, kernel))

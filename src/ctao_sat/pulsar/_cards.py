@@ -4,6 +4,7 @@ from typing import Any
 
 from astropy.coordinates import EarthLocation
 
+from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._orbit import Orbit
 from ctao_sat.pulsar._place import place_text
 from ctao_sat.pulsar._reference import reference_text
@@ -14,8 +15,7 @@ __all__ = ["orbit_cards", "phase_cards"]
 
 def phase_cards(
     timing: RunTiming,
-    sha256: str,
-    source: str,
+    ephemeris: PulsarEphemeris,
     location: EarthLocation | None,
     time_offset: float,
 ) -> dict[str, Any]:
@@ -25,8 +25,8 @@ def phase_cards(
     ----------
     timing : RunTiming
         What phases were made of.
-    sha256, source : str
-        Hash and name of the par file.
+    ephemeris : PulsarEphemeris
+        The par file.
     location : `~astropy.coordinates.EarthLocation` or None
         Where the telescopes stand; None without barycentre.
     time_offset : float
@@ -40,8 +40,8 @@ def phase_cards(
     solution, solar, budget = timing.solution, timing.solar, timing.budget
     cards: dict[str, Any] = {
         "PHPSR": solution.name,
-        "PHPAR": source,
-        "PHPARSHA": sha256,
+        "PHPAR": ephemeris.source,
+        "PHPARSHA": ephemeris.sha256,
         "PHZERO": reference_text(solution),
         "PHBACK": timing.backend,
         "PHBARY": solar is not None,

@@ -92,7 +92,7 @@ class PulsarEphemeris:
         Examples
         --------
         >>> from ctao_sat.pulsar import PulsarEphemeris
-        >>> text = "PSR B0531+21\\nRAJ 05:34:31.97\\nDECJ 22:00:52.1\\nF0 29.946923\\nPEPOCH 55555\\n"
+        >>> text = "PSR J0534+2200\\nF0 29.946923\\nPEPOCH 55555\\n"
         >>> PulsarEphemeris.from_text(text).f
         (29.946923,)
         """

@@ -4,6 +4,7 @@ import copy
 import os
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import astropy.units as u
@@ -99,7 +100,7 @@ def assign_phases(
     max_phase_error: float = 0.005,
     backend: str = "auto",
     extrapolate: bool = False,
-    time_offset: u.Quantity = 0 * u.s,
+    time_offset: u.Quantity | str = "0 s",
     orbit: Orbit | None = None,
     pulse_numbers: bool = False,
     overwrite: bool = False,
@@ -117,16 +118,17 @@ def assign_phases(
         With events and good time intervals. Their filters are applied. Not modified.
     ephemeris : PulsarEphemeris or Orbit
         The pulsar; an orbit gives the column ``ORBPHASE`` instead of ``PHASE``.
-    site : {"header", "north", "south"} or `~astropy.coordinates.EarthLocation`
-        Where the telescopes stand: as the header of the events says, which is checked; or a site
-        of CTAO or any place, whatever the header says.
+    site : {"header", "north", "south"}, str or `~astropy.coordinates.EarthLocation`
+        Where the telescopes stand: as the header of the events says, which is checked; or,
+        whatever the header says, a site of CTAO or another place, also as text
+        ("16.5002 deg, -23.2718 deg, 1835 m").
     solar_ephem : str or path-like
         Solar-system ephemeris: "par" for the one that the par file names, if it is at hand, else
         "builtin" with a warning; "builtin" for that of ERFA; a name such as "de440s"; or a kernel
         file, or a folder with kernels.
     barycentre : bool
-        False takes times for those at the pulsar, for events that are barycentred already or were
-        simulated without delays.
+        False takes times for TDB at the barycentre, for events that are barycentred already or
+        were simulated without delays.
     offline : bool
         Open no socket. False permits astropy to download the solar-system ephemeris.
     max_phase_error : float
@@ -135,7 +137,7 @@ def assign_phases(
         What computes the nodes: "auto" takes PINT if the ephemeris has keys that only PINT knows.
     extrapolate : bool
         Permit times outside of START and FINISH of the par file.
-    time_offset : Quantity[time]
+    time_offset : Quantity[time] or str
         Added to the times of events before all else.
     orbit : Orbit, optional
         Add orbital phases, too; `Orbit.from_ephemeris` takes it from the par file.
@@ -181,18 +183,48 @@ def assign_phases(
     >>> phased[0].events.table["PHASE"]  # doctest: +SKIP
     >>> dl3.write(phased, "crab-phased")  # doctest: +SKIP
     """
-    options = Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate)
     wanted = [(ephemeris, ORBIT_COLUMN if isinstance(ephemeris, Orbit) else PHASE_COLUMN)]
     if orbit is not None:
         wanted.append((orbit, ORBIT_COLUMN))
     if len({column for _, column in wanted}) < len(wanted):
         raise ConfigError("Two orbits are given.", remedy="Give one, as `ephemeris` or `orbit`.")
-    made = []
+    task = _Task(
+        tuple((_rotation(turning), turning, column) for turning, column in wanted),
+        site,
+        Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate),
+        _offset(time_offset),
+        pulse_numbers,
+        overwrite,
+    )
     single = isinstance(observations, Observation)
     items = [observations] if single else _listed(observations)
-    for item in progress_bar(items, description="Phases", progress=progress):
-        made.append(_assigned(item, wanted, site, options, time_offset, pulse_numbers, overwrite))
+    made = [
+        _assigned(item, task)
+        for item in progress_bar(items, description="Phases", progress=progress)
+    ]
     return made[0] if single else Observations(made)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What shall be added to the events of each observation."""
+
+    wanted: tuple[tuple[PulsarEphemeris, PulsarEphemeris | Orbit, str], ...]
+    site: str | EarthLocation
+    options: Options
+    offset: float
+    pulse_numbers: bool
+    overwrite: bool
+
+
+def _offset(value: u.Quantity | str) -> float:
+    try:
+        offset = float(u.Quantity(value).to_value("s"))
+    except (TypeError, ValueError, u.UnitsError) as error:
+        raise ConfigError(f"The offset {value!r} is no time.", remedy="Give '1 s'.") from error
+    if not np.isfinite(offset):
+        raise ConfigError(f"The offset {value!r} is not finite.", remedy="Give '1 s'.")
+    return offset
 
 
 def _listed(observations: Any) -> list[Observation]:
@@ -211,15 +243,7 @@ def _listed(observations: Any) -> list[Observation]:
     return items
 
 
-def _assigned(
-    observation: Observation,
-    wanted: list[tuple[PulsarEphemeris | Orbit, str]],
-    site: str | EarthLocation,
-    options: Options,
-    time_offset: u.Quantity,
-    pulse_numbers: bool,
-    overwrite: bool,
-) -> Observation:
+def _assigned(observation: Observation, task: _Task) -> Observation:
     """Return an observation with phases."""
     where = f"observation {observation.obs_id}"
     events = observation.events
@@ -228,35 +252,41 @@ def _assigned(
             f"The {where} has no events or no good time intervals.", remedy="Leave it out."
         )
     table = events.table.copy(copy_data=False)
-    for rotation, column in wanted:
-        eph = _rotation(rotation)
-        frequency = abs(eph.solutions[0].spin[0][0])
-        _check_free(table, column, overwrite, where)
-        check_times(observation, frequency)
-        location = telescope_place(observation, site, frequency) if options.barycentre else None
-        offset = u.Quantity(time_offset)
-        times = table["TIME"].tt + offset
-        gti = observation.gti
-        zero = gti.time_start[0].tt
-        spans = np.column_stack(
-            [(edge.tt + offset - zero).to_value("s") for edge in (gti.time_start, gti.time_stop)]
-        )
-        seconds = np.asarray((times - zero).to_value("s"), dtype=float)
-        timing = _timing_of(
-            spans, seconds, zero, eph, location, options, resolution(observation), where
-        )
-        after = timing.polynomials.seconds(times) if len(times) else np.zeros(0)
-        table[column] = timing.polynomials.phases(after)
-        if isinstance(rotation, Orbit):
-            table.meta.update(orbit_cards(rotation, timing))
-        else:
-            cards = phase_cards(timing, eph.sha256, eph.source, location, offset.to_value("s"))
-            table.meta.update(cards)
-        if pulse_numbers and column == PHASE_COLUMN:
-            table[PULSE_COLUMN] = timing.polynomials.pulse_numbers(after)
+    times = table["TIME"].tt + task.offset * u.s
+    for ephemeris, turning, column in task.wanted:
+        _check_free(table, column, task.overwrite, where)
+        timing, location = _timing_for(observation, times, ephemeris, task)
+        seconds = timing.polynomials.seconds(times)
+        table[column] = timing.polynomials.phases(seconds)
+        if isinstance(turning, Orbit):
+            table.meta.update(orbit_cards(turning, timing))
+            continue
+        table.meta.update(phase_cards(timing, ephemeris, location, task.offset))
+        if task.pulse_numbers:
+            table[PULSE_COLUMN] = timing.polynomials.pulse_numbers(seconds)
     made = copy.copy(observation)
     made.events = EventList(table)
     return made
+
+
+def _timing_for(
+    observation: Observation, times: Time, ephemeris: PulsarEphemeris, task: _Task
+) -> tuple[RunTiming, EarthLocation | None]:
+    """Return the timing of an observation, and the place it is for."""
+    frequency = abs(ephemeris.solutions[0].spin[0][0])
+    check_times(observation, frequency)
+    location = None
+    if task.options.barycentre:
+        location = telescope_place(observation, task.site, frequency)
+    gti = observation.gti
+    zero = gti.time_start[0].tt
+    edges = (gti.time_start.tt - zero, gti.time_stop.tt - zero)
+    spans = np.column_stack([edge.to_value("s") + task.offset for edge in edges])
+    seconds = np.atleast_1d((times - zero).to_value("s"))
+    where = f"observation {observation.obs_id}"
+    precision = resolution(observation)
+    timing = _timing_of(spans, seconds, zero, ephemeris, location, task.options, precision, where)
+    return timing, location
 
 
 def _timing_of(

@@ -36,8 +36,8 @@ def telescope_place(
     ----------
     observation : `~gammapy.data.Observation`
         With the place that its header states.
-    site : {"header", "north", "south"} or `~astropy.coordinates.EarthLocation`
-        What to go by.
+    site : {"header", "north", "south"}, str or `~astropy.coordinates.EarthLocation`
+        What to go by; as a text also longitude, latitude and height.
     frequency : float
         Of the pulsar in Hz, for messages.
 
@@ -60,6 +60,8 @@ def telescope_place(
     """
     if isinstance(site, EarthLocation):
         return site
+    if isinstance(site, str) and "," in site:
+        return _place_of(site)
     if not isinstance(site, str) or site not in (_HEADER, *SITES):
         raise ConfigError(
             f"There is no site {site!r}.", remedy=did_you_mean(str(site), (_HEADER, *SITES))
@@ -121,6 +123,17 @@ def _check_stated(stated: EarthLocation, frequency: float, where: str, of_ctao: 
         CtaoSatWarning,
         stacklevel=4,
     )
+
+
+def _place_of(text: str) -> EarthLocation:
+    try:
+        lon, lat, height = (u.Quantity(part) for part in text.split(","))
+        return EarthLocation.from_geodetic(lon, lat, height)
+    except (ValueError, TypeError, u.UnitsError) as error:
+        raise ConfigError(
+            f"'{text}' is no place on Earth.",
+            remedy="Write longitude, latitude and height as '16.5002 deg, -23.2718 deg, 1835 m'.",
+        ) from error
 
 
 def _distance(one: EarthLocation, other: EarthLocation) -> float:

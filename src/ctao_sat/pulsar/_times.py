@@ -147,8 +147,8 @@ def _warn_of_date(meta: Mapping[str, Any], scale: str, frequency: float, where: 
     least = min(apart, key=abs)
     if abs(least) > _DATE_ROUNDING:
         warnings.warn(
-            f"DATE-OBS and TIME-OBS of {where} are {least:+.3f} s off TSTART, {least * frequency:.4g}"
-            " turns: MJDREF, TIMESYS or leap seconds may be wrong.",
+            f"DATE-OBS and TIME-OBS of {where} are {least:+.3f} s off TSTART, "
+            f"{least * frequency:.4g} turns: MJDREF, TIMESYS or leap seconds may be wrong.",
             CtaoSatWarning,
             stacklevel=4,
         )
