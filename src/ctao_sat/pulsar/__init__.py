@@ -10,11 +10,15 @@ the same, for a pulse with few harmonics             `z2_test`
 the same, from a histogram                           `chi2_test`
 pulses of a frequency that is not known well         `frequency_scan`
 counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
+a profile of peaks, with errors                      `fit_profile`
+errors of anything else, by drawing events again     `bootstrap`; `folded_light_curve`
+weights of events, by what a model predicts          `event_weights`
 events near the pulsar                               `select_events`
 spectra and maps of phase regions                    `reduce_phases`
 ===================================================  ==============================================
 """
 
+from ctao_sat.pulsar._bootstrap import bootstrap, folded_light_curve
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._events import select_events
 from ctao_sat.pulsar._nodes import TimingPolynomials
@@ -26,17 +30,33 @@ from ctao_sat.pulsar._periodicity import (
     z2_test,
 )
 from ctao_sat.pulsar._polynomials import timing_polynomials
+from ctao_sat.pulsar._profile import (
+    GaussianPeak,
+    LorentzianPeak,
+    ProfileFit,
+    PulseProfile,
+    fit_profile,
+)
 from ctao_sat.pulsar._reduce import reduce_phases
 from ctao_sat.pulsar._regions import PhaseRegions
 from ctao_sat.pulsar._scan import FrequencyScan, frequency_scan
+from ctao_sat.pulsar._weights import event_weights
 
 __all__ = [
     "FrequencyScan",
+    "GaussianPeak",
+    "LorentzianPeak",
     "PeriodicityTest",
     "PhaseRegions",
+    "ProfileFit",
     "PulsarEphemeris",
+    "PulseProfile",
     "TimingPolynomials",
+    "bootstrap",
     "chi2_test",
+    "event_weights",
+    "fit_profile",
+    "folded_light_curve",
     "frequency_scan",
     "h_p_value",
     "h_test",
