@@ -2,7 +2,9 @@
 
 import numpy as np
 
-__all__ = ["h", "harmonic_sums", "scan", "z2"]
+from ctao_sat.kernels.pulse_profile import GAUSSIAN
+
+__all__ = ["density", "h", "harmonic_sums", "scan", "z2"]
 
 
 def harmonic_sums(phases: np.ndarray, weights: np.ndarray, n_harmonics: int) -> np.ndarray:
@@ -81,3 +83,30 @@ def scan(
     return np.array(
         [[h((f * times + 0.5 * d * times**2) % 1, weights, max_harmonics) for f in f0] for d in f1]
     )
+
+
+def density(x: float, peaks: np.ndarray) -> float:
+    """Return the density of phases for peaks on a constant, wrapped by a long sum.
+
+    Parameters
+    ----------
+    x : float
+        Phase in turns.
+    peaks : array, shape (n_peaks, 5)
+        See `ctao_sat.kernels.pulse_profile`.
+
+    Returns
+    -------
+    density : float
+        Per turn.
+    """
+    total = 1 - peaks[:, 1].sum()
+    for kind, fraction, location, left, right in peaks:
+        d = x - location + np.arange(-100_000, 100_001)
+        if kind == GAUSSIAN:
+            shape = np.exp(-0.5 * (d / left) ** 2) / (left * np.sqrt(2 * np.pi))
+        else:
+            width = np.where(d < 0, left, right)
+            shape = 2 / (np.pi * (left + right)) / (1 + (d / width) ** 2)
+        total += fraction * shape.sum()
+    return total
