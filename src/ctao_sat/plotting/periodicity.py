@@ -60,13 +60,15 @@ def plot_h_test(growth: Table, *, max_harmonics: int = 20, ax: Axes | None = Non
         expected = h[-1] * line / livetime[-1]
         look: dict[str, Any] = {"color": style.GREY, "linestyle": "--", "linewidth": 1.1}
         ax.plot(line, expected, label=r"Steady pulsar: $\propto t$", zorder=1, **look)
-    for sigma in _LEVELS:
-        level = _h_of(sigma, max_harmonics)
-        ax.axhline(level, color=style.GREY, linestyle=":", linewidth=1.1, zorder=1)
-        ax.text(0.01 * longest, level, rf"${sigma:.0f}\,\sigma$", va="bottom", color=style.ink(ax))
+    levels = {sigma: _h_of(sigma, max_harmonics) for sigma in _LEVELS}
+    top = 1.12 * max(float(np.nanmax(h, initial=0.0)), min(levels.values()))
+    for sigma, level in levels.items():
+        if level < top:
+            ax.axhline(level, color=style.GREY, linestyle=":", linewidth=1.1, zorder=1)
+            text = rf"${sigma:.0f}\,\sigma$"
+            ax.text(0.01 * longest, level, text, va="bottom", color=style.ink(ax))
     ax.set_xlim(0.0, 1.05 * longest)
-    top = max(float(np.nanmax(h, initial=0.0)), _h_of(_LEVELS[0], max_harmonics))
-    ax.set_ylim(0.0, 1.12 * top)
+    ax.set_ylim(0.0, top)
     ax.set_ylabel("H")
     ax.set_xlabel(f"Livetime [{unit}]")
     style.dress(ax)

@@ -20,13 +20,14 @@ from ctao_sat.config import (
     TargetConfig,
     check_range,
 )
-from ctao_sat.errors import ConfigError
+from ctao_sat.errors import ConfigError, did_you_mean
 from ctao_sat.pulsar import GaussianPeak, LorentzianPeak, PhaseRegions
 
 __all__ = ["PulsarConfig"]
 
 Harmonics = Annotated[int, Field(ge=1, le=100)]
 Interval = tuple[float, float]
+_SITES = ("header", "north", "south")
 
 
 class EphemerisConfig(Config):
@@ -46,6 +47,13 @@ class EphemerisConfig(Config):
     backend: Literal["auto", "native", "pint"] = "auto"
     extrapolate: bool = Field(False, description="Permit times outside of START and FINISH.")
     replace_phases: bool = Field(False, description="Replace phases that the files have.")
+
+    @field_validator("site")
+    @classmethod
+    def _is_site(cls, site: str) -> str:
+        if "," not in site and site not in _SITES:
+            raise ValueError(f"there is no site '{site}'. {did_you_mean(site, _SITES)}")
+        return site
 
 
 class EventsConfig(Config):

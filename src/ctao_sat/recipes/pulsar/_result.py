@@ -35,7 +35,7 @@ _SECTIONS = {
         "The H test of the events so far. A pulsar with the right ephemeris grows steadily.",
         "tests",
     ),
-    "scan": ("Search in frequency", "The statistic of all trials.", "scan"),
+    "scan": ("Search in frequency", "The statistic of all trials.", None),
     "counts": (
         "Counts of the on phases",
         "All runs stacked; the background is that of the off phases; lower panel: residuals.",
@@ -68,7 +68,7 @@ class PulsarRun(Run):
     config, status, statements, summary, tables, provenance, path : object
         As of any `~ctao_sat.workflow.Run`; the tables are ``observations``, ``selection``,
         ``phases`` (what they were made of, and the error budget), ``tests``, ``h_test``,
-        ``profile``, and, if configured, ``peaks``, ``scan`` and ``parameters``.
+        ``profile``, and, if configured, ``regions``, ``peaks``, ``scan`` and ``parameters``.
     ephemeris : `~ctao_sat.pulsar.PulsarEphemeris`
         The par file.
     events : `~astropy.table.Table`
@@ -167,6 +167,9 @@ class PulsarRun(Run):
             for name, (title, caption, table) in _SECTIONS.items()
             if name in figures
         ]
+        if "regions" in tables:
+            caption = "Counts of the on phases; alpha is their width over that of the off phases."
+            made.append(Section("Regions of phase", table=tables["regions"], caption=caption))
         caption = (
             "What phases were made of, and how wrong they may be, in turns: largest values of each "
             "part, but one standard deviation of the parameters."

@@ -10,7 +10,7 @@ from gammapy.stats import WStatCountsStatistic
 
 from ctao_sat import dl3, pulsar
 from ctao_sat.config import expand_path
-from ctao_sat.pulsar import FrequencyScan, ProfileFit, PulsarEphemeris
+from ctao_sat.pulsar import FrequencyScan, PhaseRegions, ProfileFit, PulsarEphemeris
 from ctao_sat.recipes.pulsar import _steps as steps
 from ctao_sat.recipes.pulsar._config import PulsarConfig
 from ctao_sat.recipes.pulsar._result import PhaseSpectrum, PulsarRun
@@ -121,9 +121,9 @@ def run(
         if regions is not None:
             tables["regions"] = steps.region_table(regions, phases)
     fit = _fit_profile(phases, config, recorder, tables)
-    scan = _scan(selected, inputs.ephemeris, config, recorder, tables, n_jobs, progress)
     parallel = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
-    statistic, spectrum = _spectrum(phased, config, recorder, tables, parallel)
+    scan = _scan(selected, inputs.ephemeris, config, recorder, tables, parallel)
+    statistic, spectrum = _spectrum(phased, regions, config, recorder, tables, parallel)
     livetimes = steps.run_livetimes(phased)
     found = Findings(
         config=config,
@@ -192,19 +192,20 @@ def _scan(
     config: PulsarConfig,
     recorder: StepLog,
     tables: dict[str, Table],
-    n_jobs: int,
-    progress: bool,
+    parallel: dict,
 ) -> FrequencyScan | None:
     if config.scan is None:
         return None
     with recorder.step("Search in frequency"):
-        scan = steps.search(observations, ephemeris, config, n_jobs, progress)
+        how = {name: value for name, value in parallel.items() if name != "backend"}
+        scan = steps.search(observations, ephemeris, config.scan, **how)
         tables["scan"] = scan.to_table()
     return scan
 
 
 def _spectrum(
     observations: Observations,
+    regions: PhaseRegions | None,
     config: PulsarConfig,
     recorder: StepLog,
     tables: dict[str, Table],
@@ -212,10 +213,10 @@ def _spectrum(
 ) -> tuple[WStatCountsStatistic | None, PhaseSpectrum | None]:
     """Return counts and spectrum of the on phases, the latter if there is something to fit."""
     wanted = config.spectrum
-    if wanted is None:
+    if wanted is None or regions is None:
         return None, None
     with recorder.step("Reduce the on phases"):
-        datasets = steps.reduce(observations, config, wanted, **parallel)
+        datasets = steps.reduce(observations, regions, config, wanted, **parallel)
         statistic = spectra.counts_statistic(datasets)
     if statistic.sqrt_ts < config.detection_threshold:
         return statistic, None

@@ -62,9 +62,10 @@ def summarise(found: Findings) -> tuple[str, list[str], dict[str, Any]]:
     if found.scan is not None:
         summary["scan"] = _scan_numbers(found.scan)
         statements.append(_scan_sentence(found.scan))
-    if found.statistic is not None:
-        summary["spectrum"] = _spectrum_numbers(found)
-        statements.append(_spectrum_sentence(found))
+    if found.statistic is not None and config.spectrum is not None:
+        average = config.spectrum.average
+        summary["spectrum"] = _spectrum_numbers(found.statistic, found.spectrum, average)
+        statements.append(_spectrum_sentence(found, found.statistic, average))
     statements.append(_phase_sentence(found.phases))
     status = _status(found, detected)
     return status, statements, {"status": status, **summary}
@@ -134,10 +135,11 @@ def _region_numbers(counts: Table, regions: PhaseRegions) -> dict[str, Any]:
 
 def _region_sentence(counts: Table, regions: PhaseRegions) -> str:
     row = counts[0]
+    excess = with_error(row["excess"], row["excess_err"])
     return (
         f"On phases {_intervals(regions.on)} hold {row['n_on']} events, off phases "
         f"{_intervals(regions.off)} {row['n_off']}, alpha = {row['alpha']:.3g}: an excess of "
-        f"{with_error(row['excess'], row['excess_err'])} ({row['significance']:.1f} sigma, Li & Ma)."
+        f"{excess} ({row['significance']:.1f} sigma, Li & Ma)."
     )
 
 
@@ -192,12 +194,13 @@ def _scan_sentence(scan: FrequencyScan) -> str:
     )
 
 
-def _spectrum_numbers(found: Findings) -> dict[str, Any]:
-    statistic, spectrum = found.statistic, found.spectrum
+def _spectrum_numbers(
+    statistic: WStatCountsStatistic, spectrum: PhaseSpectrum | None, average: str
+) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         "sigma": float(statistic.sqrt_ts),
         "excess": float(statistic.n_sig),
-        "average": found.config.spectrum.average,
+        "average": average,
     }
     if spectrum is not None and spectrum.fit_result is not None:
         numbers["fit"] = {
@@ -215,8 +218,8 @@ def _spectrum_numbers(found: Findings) -> dict[str, Any]:
     return numbers
 
 
-def _spectrum_sentence(found: Findings) -> str:
-    sigma = float(found.statistic.sqrt_ts)
+def _spectrum_sentence(found: Findings, statistic: WStatCountsStatistic, average: str) -> str:
+    sigma = float(statistic.sqrt_ts)
     spectrum = found.spectrum
     if spectrum is None or spectrum.fit_result is None:
         return (
@@ -229,7 +232,7 @@ def _spectrum_sentence(found: Findings) -> str:
     mean = {"period": "mean of all phases", "phases": "mean of the on phases"}
     return (
         f"A {kind} fitted to the on phases ({sigma:.1f} sigma) has "
-        f"{_parameters(spectrum.models)}; the flux is the {mean[found.config.spectrum.average]}."
+        f"{_parameters(spectrum.models)}; the flux is the {mean[average]}."
     )
 
 

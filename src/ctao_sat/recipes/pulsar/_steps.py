@@ -18,7 +18,7 @@ from regions import CircleSkyRegion
 from ctao_sat import dl5, pulsar
 from ctao_sat.config import expand_path, spectral_model
 from ctao_sat.errors import SelectionError
-from ctao_sat.recipes.pulsar._config import PulsarConfig, SpectrumConfig
+from ctao_sat.recipes.pulsar._config import PulsarConfig, ScanConfig, SpectrumConfig
 from ctao_sat.recipes.pulsar._result import PhaseSpectrum
 from ctao_sat.workflow import _spectra as spectra
 
@@ -123,7 +123,9 @@ def event_table(observations: Observations) -> Table:
         scale="tt",
     )
     table["PHASE"] = np.concatenate([np.asarray(part.table["PHASE"]) for part in parts])
-    table["ENERGY"] = u.Quantity(np.concatenate([part.energy.to_value("TeV") for part in parts]), "TeV")
+    table["ENERGY"] = u.Quantity(
+        np.concatenate([part.energy.to_value("TeV") for part in parts]), "TeV"
+    )
     table["RA"] = u.Quantity(np.concatenate([part.radec.ra.deg for part in parts]), "deg")
     table["DEC"] = u.Quantity(np.concatenate([part.radec.dec.deg for part in parts]), "deg")
     return table
@@ -138,7 +140,8 @@ def run_livetimes(observations: Iterable[Observation]) -> dict[int, u.Quantity]:
 def passed_livetime(observations: Observations) -> u.Quantity:
     """Return the livetime that had passed at each event, in the order of `event_table`."""
     livetimes = run_livetimes(observations)
-    before = dict(zip(livetimes, np.cumsum([0.0, *(t.value for t in livetimes.values())])))
+    hours = np.array([livetime.value for livetime in livetimes.values()])
+    before = dict(zip(livetimes, np.cumsum(hours) - hours, strict=True))
     passed = []
     for observation in observations:
         gti, obs_id = observation.gti, int(observation.obs_id)
@@ -157,7 +160,7 @@ def test_table(phases: np.ndarray, config: PulsarConfig) -> Table:
     """Return the tests of phases against a uniform distribution, the H test first."""
     wanted = config.tests
     h = pulsar.h_test(phases, max_harmonics=wanted.max_harmonics)
-    rows: list[tuple[Any, ...]] = [(f"H, up to {wanted.max_harmonics} harmonics", *h, h.significance)]
+    rows = [(f"H, up to {wanted.max_harmonics} harmonics", *h, h.significance)]
     for number in wanted.z2_harmonics:
         z2 = pulsar.z2_test(phases, number)
         rows.append((f"Z², {number} harmonics", *z2, z2.significance))
@@ -187,14 +190,10 @@ def profile_table(phases: np.ndarray, n_bins: int | None) -> Table:
 def search(
     observations: Observations,
     ephemeris: pulsar.PulsarEphemeris,
-    config: PulsarConfig,
-    n_jobs: int,
-    progress: bool,
-) -> pulsar.FrequencyScan | None:
-    """Return the search in frequency, if one is asked for."""
-    wanted = config.scan
-    if wanted is None:
-        return None
+    wanted: ScanConfig,
+    **parallel: Any,
+) -> pulsar.FrequencyScan:
+    """Return the search in frequency."""
     return pulsar.frequency_scan(
         observations,
         ephemeris,
@@ -203,13 +202,16 @@ def search(
         statistic=wanted.statistic,
         n_harmonics=wanted.n_harmonics,
         oversampling=wanted.oversampling,
-        n_jobs=n_jobs,
-        progress=progress,
+        **parallel,
     )
 
 
 def reduce(
-    observations: Observations, config: PulsarConfig, wanted: SpectrumConfig, **parallel: Any
+    observations: Observations,
+    regions: pulsar.PhaseRegions,
+    config: PulsarConfig,
+    wanted: SpectrumConfig,
+    **parallel: Any,
 ) -> Datasets:
     """Return counts of the on phases over energy, with the background of the off phases."""
     region = CircleSkyRegion(config.target.position, config.events.radius)
@@ -217,7 +219,7 @@ def reduce(
     datasets = pulsar.reduce_phases(
         observations,
         RegionGeom.create(region, axes=[reduction.energy.axis("energy")]),
-        config.regions.regions(),
+        regions,
         average=wanted.average,
         energy_axis_true=reduction.energy_true.axis("energy_true"),
         safe_mask=spectra.safe_mask(wanted),
