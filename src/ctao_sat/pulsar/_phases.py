@@ -19,7 +19,6 @@ from ctao_sat.errors import ConfigError, CtaoSatWarning, MissingHDUError, Select
 from ctao_sat.parallel import progress_bar
 from ctao_sat.pulsar._cards import orbit_cards, phase_cards
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
-from ctao_sat.pulsar._intervals import covering
 from ctao_sat.pulsar._orbit import Orbit, orbit_solution
 from ctao_sat.pulsar._place import telescope_place
 from ctao_sat.pulsar._times import check_times, resolution
@@ -30,6 +29,7 @@ __all__ = ["ORBIT_COLUMN", "PHASE_COLUMN", "PULSE_COLUMN", "assign_phases", "pha
 PHASE_COLUMN = "PHASE"
 PULSE_COLUMN = "PULSE_N"
 ORBIT_COLUMN = "ORBPHASE"
+_DAY = 86400.0
 
 
 def phases(
@@ -81,12 +81,28 @@ def phases(
     times = np.atleast_1d(times.tt)
     if len(times) == 0:
         return np.zeros(0)
-    middle = times[0]
-    seconds = (times - middle).to_value("s")
+    seconds = np.asarray((times - times[0]).to_value("s"), dtype=float)
     if not np.all(np.isfinite(seconds)):
         raise ConfigError("Some of the times are not finite.", remedy="Remove them.")
-    timing = _timing_of(np.empty((0, 2)), seconds, middle, _rotation(ephemeris), location, options)
-    return timing.polynomials.phases(timing.polynomials.seconds(times))
+    found = np.empty(len(times))
+    for group in _nights(seconds):
+        zero = times[group[0]]
+        after = (times[group] - zero).to_value("s")
+        polynomials = run_timing(
+            zero, np.empty((0, 2)), after, _rotation(ephemeris), location, options
+        ).polynomials
+        found[group] = polynomials.phases(polynomials.seconds(times[group]))
+    return found
+
+
+def _nights(seconds: NDArray) -> list[NDArray]:
+    """Return the indices of times that are less than a day apart.
+
+    Each night gets polynomials of its own: seconds of years would be rounded at 10 ns.
+    """
+    order = np.argsort(seconds, kind="stable")
+    breaks = np.flatnonzero(np.diff(seconds[order]) > _DAY) + 1
+    return np.split(order, breaks)
 
 
 def assign_phases(
@@ -285,24 +301,8 @@ def _timing_for(
     seconds = np.atleast_1d((times - zero).to_value("s"))
     where = f"observation {observation.obs_id}"
     precision = resolution(observation)
-    timing = _timing_of(spans, seconds, zero, ephemeris, location, task.options, precision, where)
+    timing = run_timing(zero, spans, seconds, ephemeris, location, task.options, precision, where)
     return timing, location
-
-
-def _timing_of(
-    spans: NDArray,
-    seconds: NDArray,
-    zero: Time,
-    ephemeris: PulsarEphemeris,
-    location: EarthLocation | None,
-    options: Options,
-    precision: float = 0.0,
-    where: str = "",
-) -> RunTiming:
-    """Return the timing of intervals and events, in seconds after ``zero``."""
-    edges = covering(spans, seconds)
-    start, stop = (zero + edges[:, i] * u.s for i in (0, 1))
-    return run_timing(start, stop, ephemeris, location, options, precision, where)
 
 
 def _rotation(ephemeris: PulsarEphemeris | Orbit) -> PulsarEphemeris:

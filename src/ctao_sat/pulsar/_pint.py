@@ -95,12 +95,12 @@ class PintDelays:
 
 
 def pint_installed() -> bool:
-    """Return whether PINT can be imported."""
-    return importlib.util.find_spec("pint.toa") is not None if _has("pint") else False
-
-
-def _has(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+    """Return whether PINT can be imported; another package, of units, has the same name."""
+    if importlib.util.find_spec("pint") is None:
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.util.find_spec("pint.toa") is not None
 
 
 def pint_delays(
@@ -140,35 +140,29 @@ def pint_delays(
 
 
 def _model(solution: TimingSolution) -> Any:
-    from pint.models import get_model
-    from pint.models.timing_model import AllComponents
+    with _quiet_pint():
+        from pint.exceptions import UnknownParameter
+        from pint.models import get_model
+        from pint.models.timing_model import AllComponents
 
-    known = AllComponents()
-    for line in solution.unsupported:
-        if line.key != "BINARY" and not _knows(known, line.key):
-            raise EphemerisError(
-                f"The key {line.key} of the par file is not known, to PINT neither.",
-                remedy="Correct or remove the line; what is not known is never ignored.",
-                where=f"line {line.line}",
-            )
-    try:
-        with _quiet_pint():
+        known = AllComponents()
+        for line in solution.unsupported:
+            try:
+                # The values of BINARY are names of models, which PINT looks up itself.
+                known.alias_to_pint_param(line.key if line.key != "BINARY" else "PB")
+            except UnknownParameter:
+                raise EphemerisError(
+                    f"The key {line.key} of the par file is not known, to PINT neither.",
+                    remedy="Correct or remove the line; what is not known is never ignored.",
+                    where=f"line {line.line}",
+                ) from None
+        try:
             return get_model(io.StringIO(solution.text))
-    except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
-        raise EphemerisError(
-            f"PINT cannot read the ephemeris of {solution.name}: {error}",
-            remedy="Correct the par file.",
-        ) from error
-
-
-def _knows(known: Any, key: str) -> bool:
-    from pint.exceptions import UnknownParameter
-
-    try:
-        known.alias_to_pint_param(key)
-    except UnknownParameter:
-        return False
-    return True
+        except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
+            raise EphemerisError(
+                f"PINT cannot read the ephemeris of {solution.name}: {error}",
+                remedy="Correct the par file.",
+            ) from error
 
 
 @contextlib.contextmanager

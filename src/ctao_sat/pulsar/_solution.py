@@ -153,9 +153,9 @@ def solution(entries: Mapping[str, list[Entry]], text: str, where: str = "") -> 
         pepoch=pepoch,
         ra=ra,
         dec=dec,
-        pm_ra=read.float("PMRA") * _MAS,
-        pm_dec=read.float("PMDEC") * _MAS,
-        parallax=read.float("PX") / 1000,
+        pm_ra=read.real("PMRA") * _MAS,
+        pm_dec=read.real("PMDEC") * _MAS,
+        parallax=read.real("PX") / 1000,
         posepoch=read.mjd("POSEPOCH", pepoch),
         glitches=read.glitches(),
         reference=read.reference(),
@@ -166,7 +166,7 @@ def solution(entries: Mapping[str, list[Entry]], text: str, where: str = "") -> 
         planets=read.text("PLANET_SHAPIRO").upper() in ("Y", "YES", "1", "TRUE", "T"),
         dm=tuple(value[0] for value in read.series("DM", first="")),
         dmepoch=read.mjd("DMEPOCH", pepoch),
-        residual=read.float("TRES") * 1e-6,
+        residual=read.real("TRES") * 1e-6,
         uncertainties={key: lines[0].uncertainty for key, lines in entries.items()},
         unsupported=tuple(unsupported(dict(entries))),
         keys=frozenset(entries),
@@ -195,7 +195,7 @@ class _Reader:
     def optional(self, key: str) -> float | None:
         return float(number(self.entries[key][0], self.where)) if key in self.entries else None
 
-    def float(self, key: str) -> float:
+    def real(self, key: str) -> float:
         return self.optional(key) or 0.0
 
     def mjd(self, key: str, default: Pair = (0.0, 0.0)) -> Pair:
@@ -241,17 +241,17 @@ class _Reader:
         labels = sorted({key.split("_")[1] for key in self.entries if re.match(r"GL\w+_\d+$", key)})
         for label in labels:
             self.need(f"GLEP_{label}")
-            if self.float(f"GLF0D_{label}") and not self.float(f"GLTD_{label}"):
+            if self.real(f"GLF0D_{label}") and not self.real(f"GLTD_{label}"):
                 self.need(f"GLTD_{label}")
         made = [
             Glitch(
                 epoch=self.mjd(f"GLEP_{label}"),
-                phase=self.float(f"GLPH_{label}"),
-                f0=self.float(f"GLF0_{label}"),
-                f1=self.float(f"GLF1_{label}"),
-                f2=self.float(f"GLF2_{label}"),
-                f0_decaying=self.float(f"GLF0D_{label}"),
-                decay_time=self.float(f"GLTD_{label}") * 86400,
+                phase=self.real(f"GLPH_{label}"),
+                f0=self.real(f"GLF0_{label}"),
+                f1=self.real(f"GLF1_{label}"),
+                f2=self.real(f"GLF2_{label}"),
+                f0_decaying=self.real(f"GLF0D_{label}"),
+                decay_time=self.real(f"GLTD_{label}") * 86400,
                 label=label,
             )
             for label in labels
@@ -264,12 +264,12 @@ class _Reader:
         return Reference(
             mjd=self.mjd("TZRMJD"),
             site=self.text("TZRSITE").lower() or "@",
-            frequency=self.float("TZRFRQ") or math.inf,
+            frequency=self.real("TZRFRQ") or math.inf,
         )
 
     def check_units(self) -> None:
         units = self.text("UNITS").upper()
-        if not units and self.float("EPHVER") >= _TEMPO2:
+        if not units and self.real("EPHVER") >= _TEMPO2:
             units = "TCB"
         if units not in ("", "TDB"):
             raise EphemerisError(

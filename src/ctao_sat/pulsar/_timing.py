@@ -4,14 +4,17 @@ import os
 import warnings
 from dataclasses import dataclass
 
+import astropy.units as u
 import numpy as np
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
+from numpy.typing import NDArray
 
 from ctao_sat.errors import ConfigError, CtaoSatWarning, EphemerisError, PhaseError
 from ctao_sat.pulsar._backend import choose_backend, spin_backend
 from ctao_sat.pulsar._budget import PhaseBudget, check_budget, phase_budget
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
+from ctao_sat.pulsar._intervals import covering
 from ctao_sat.pulsar._nodes import TimingPolynomials, fit_polynomials
 from ctao_sat.pulsar._solar_system import SolarSystem, solar_system
 from ctao_sat.pulsar._solution import TimingSolution
@@ -103,14 +106,15 @@ def timing_polynomials(
     array([0.0479, 0.8637])
     """
     options = Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate)
-    return run_timing(
-        np.atleast_1d(start.tt), np.atleast_1d(stop.tt), ephemeris, location, options
-    ).polynomials
+    begin, end = np.atleast_1d(start.tt), np.atleast_1d(stop.tt)
+    spans = np.column_stack([(edge - begin[0]).to_value("s") for edge in (begin, end)])
+    return run_timing(begin[0], spans, np.empty(0), ephemeris, location, options).polynomials
 
 
 def run_timing(
-    start: Time,
-    stop: Time,
+    zero: Time,
+    spans: NDArray,
+    seconds: NDArray,
     ephemeris: PulsarEphemeris,
     location: EarthLocation | None,
     options: Options,
@@ -121,8 +125,12 @@ def run_timing(
 
     Parameters
     ----------
-    start, stop : `~astropy.time.Time`, shape (n,)
-        Intervals, TT.
+    zero : `~astropy.time.Time`
+        What seconds count from, TT.
+    spans : array, shape (n, 2)
+        Good time intervals in s.
+    seconds : array, shape (m,)
+        Times of events in s.
     ephemeris : PulsarEphemeris
         The pulsar.
     location : `~astropy.coordinates.EarthLocation` or None
@@ -143,7 +151,8 @@ def run_timing(
         raise ConfigError(
             f"`max_phase_error` is {options.max_phase_error}.", remedy="Give turns, such as 0.005."
         )
-    first, last = start[0], stop[-1]
+    intervals = covering(spans, seconds)
+    first, last = (zero + edge * u.s for edge in intervals[[0, -1], [0, 1]])
     solution = ephemeris.at(first, last)
     _check_valid(solution, first, last, options.extrapolate, where)
     name = choose_backend(options.backend, solution)
@@ -153,12 +162,15 @@ def run_timing(
         solar = solar_system(options.solar_ephem, solution.ephem, options.offline)
         if str(options.solar_ephem).lower() == "par":
             _warn_of_other(solar, solution)
-    epoch = first + 0.5 * (last - first)
+    middle = 0.5 * (intervals[0, 0] + intervals[-1, 1])
     backend = spin_backend(
-        name, epoch, solution, location if solar else None, solar.kernel if solar else "builtin"
+        name,
+        zero + middle * u.s,
+        solution,
+        location if solar else None,
+        solar.kernel if solar else "builtin",
     )
-    intervals = np.column_stack([(start - epoch).to_value("s"), (stop - epoch).to_value("s")])
-    polynomials = fit_polynomials(epoch, intervals, backend)
+    polynomials = fit_polynomials(intervals - middle, backend)
     budget = phase_budget(solution, first, last, solar, polynomials.residual, resolution)
     check_budget(budget, options.max_phase_error, where)
     return RunTiming(polynomials, solution, solar, name, budget)
