@@ -8,6 +8,7 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
+from astropy.time import Time
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints
 from gammapy.modeling import FitResult
@@ -17,6 +18,7 @@ from ctao_sat import plotting, result
 from ctao_sat.pulsar import FrequencyScan, PhaseRegions, ProfileFit, PulsarEphemeris
 from ctao_sat.recipes.pulsar._config import PulsarConfig
 from ctao_sat.report import Section
+from ctao_sat.simulate._run_contents import MJD_REFERENCE
 from ctao_sat.workflow import Run
 from ctao_sat.workflow._products import flux_table, write_fit, write_flux
 
@@ -200,13 +202,23 @@ class PulsarRun(Run):
             An empty folder.
         """
         self.ephemeris.write(folder / "ephemeris.par")
-        result.write_table(self.events, folder / "events.fits")
+        result.write_table(_with_seconds(self.events), folder / "events.fits")
         if self.scan is not None:
             _write_scan(self.scan, folder / "scan.fits")
         if self.spectrum is not None:
             spectrum = self.spectrum
             write_fit(spectrum.datasets, spectrum.models, spectrum.fit_result, folder)
             write_flux(spectrum.flux_points, "flux_points", folder)
+
+
+def _with_seconds(events: Table) -> Table:
+    """Return events with times as event lists have them: seconds since a reference, TT."""
+    day, fraction = MJD_REFERENCE
+    table = events.copy(copy_data=False)
+    since = events["TIME"].tt - Time(day, fraction, format="mjd", scale="tt")
+    table["TIME"] = since.to("s")
+    table.meta |= {"MJDREFI": day, "MJDREFF": fraction, "TIMESYS": "TT", "TIMEUNIT": "s"}
+    return table
 
 
 def _write_scan(scan: FrequencyScan, path: Path) -> None:
