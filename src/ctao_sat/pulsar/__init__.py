@@ -5,6 +5,8 @@ What to use when:
 ===================================================  ==============================================
 you want                                             start with
 ===================================================  ==============================================
+the rotation of a pulsar, from a par file            `PulsarEphemeris`
+phases of the events of observations, or of times    `assign_phases`; `phases`
 to know whether phases are pulsed, pulse unknown     `h_test`
 the same, for a pulse with few harmonics             `z2_test`
 the same, from a histogram                           `chi2_test`
@@ -29,7 +31,9 @@ from ctao_sat.pulsar._periodicity import (
     h_test,
     z2_test,
 )
-from ctao_sat.pulsar._polynomials import timing_polynomials
+from ctao_sat.pulsar._orbit import Orbit
+from ctao_sat.pulsar._phases import assign_phases, phases
+from ctao_sat.pulsar._timing import timing_polynomials
 from ctao_sat.pulsar._profile import (
     GaussianPeak,
     LorentzianPeak,
@@ -46,12 +50,14 @@ __all__ = [
     "FrequencyScan",
     "GaussianPeak",
     "LorentzianPeak",
+    "Orbit",
     "PeriodicityTest",
     "PhaseRegions",
     "ProfileFit",
     "PulsarEphemeris",
     "PulseProfile",
     "TimingPolynomials",
+    "assign_phases",
     "bootstrap",
     "chi2_test",
     "event_weights",
@@ -60,6 +66,7 @@ __all__ = [
     "frequency_scan",
     "h_p_value",
     "h_test",
+    "phases",
     "reduce_phases",
     "select_events",
     "timing_polynomials",

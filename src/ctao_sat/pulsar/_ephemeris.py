@@ -1,6 +1,7 @@
 """Pulsar ephemerides: the timing solutions of a par file, read strictly, written unchanged."""
 
 import hashlib
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ class PulsarEphemeris:
         Examples
         --------
         >>> from ctao_sat.pulsar import PulsarEphemeris
-        >>> text = "PSR B0531+21\\nRAJ 05:34:31.97\\nDECJ 22:00:52.1\\nF0 29.946923\\nPEPOCH 55555\\n"
+        >>> text = "PSR J0534+2200\\nF0 29.946923\\nPEPOCH 55555\\n"
         >>> PulsarEphemeris.from_text(text).f
         (29.946923,)
         """
@@ -103,7 +104,7 @@ class PulsarEphemeris:
         lines = text.splitlines(keepends=True)
         starts = [min(line.line for of in block.values() for line in of) for block in found]
         edges = [0, *(start - 1 for start in starts[1:]), len(lines)]
-        parts = ["".join(lines[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+        parts = ["".join(lines[a:b]) for a, b in itertools.pairwise(edges)]
         made = [solution(block, part, source) for block, part in zip(found, parts, strict=True)]
         _check_ranges(made, source)
         return cls(tuple(made), text, source)
@@ -209,7 +210,7 @@ def _check_ranges(solutions: list[TimingSolution], where: str) -> None:
             where=where,
         )
     ranges = sorted((one.start or 0.0, one.finish or 0.0) for one in solutions)
-    for (_, end), (begin, _) in zip(ranges, ranges[1:], strict=False):
+    for (_, end), (begin, _) in itertools.pairwise(ranges):
         if begin < end:
             raise EphemerisError(
                 f"Two timing solutions are valid from MJD {begin} to {end}.",

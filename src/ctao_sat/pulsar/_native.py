@@ -12,14 +12,18 @@ import astropy.constants as const
 import astropy.units as u
 import erfa
 import numpy as np
-from astropy.coordinates import EarthLocation, get_body_barycentric
+from astropy.coordinates import (
+    EarthLocation,
+    get_body_barycentric,
+    get_body_barycentric_posvel,
+)
 from astropy.time import Time
 
 from ctao_sat.dl3._sites import bundled_earth_rotation
 from ctao_sat.pulsar._solution import Glitch, TimingSolution
 from ctao_sat.pulsar._twofloat import Pair, add, multiply, taylor
 
-__all__ = ["Barycentre", "since", "spin_phase"]
+__all__ = ["Barycentre", "arrival_tdb", "since", "spin_phase"]
 
 _C = float(const.c.to_value("m/s"))
 _AU = float(const.au.to_value("m"))
@@ -54,10 +58,11 @@ class Barycentre:
 
     def tdb(self, time: Time) -> Time:
         """Return times in TDB, with the terms that depend on the place."""
-        with warnings.catch_warnings():
-            # Beyond the known leap seconds UTC is a guess, which TDB feels in no digit.
-            warnings.filterwarnings("ignore", category=erfa.ErfaWarning)
-            return Time(time.jd1, time.jd2, format="jd", scale="tt", location=self.location).tdb
+        return arrival_tdb(time, self.location)
+
+    def phase(self, tdb: Time, delay: np.ndarray) -> np.ndarray:
+        """Return what is added to the phase of the rotation: nothing."""
+        return np.zeros(len(tdb))
 
     def delay(self, tdb: Time) -> np.ndarray:
         """Return by how many seconds arrivals are later than at the barycentre.
@@ -103,8 +108,38 @@ class Barycentre:
                 )[:2]  # fmt: skip
         return np.array([np.cos(ra) * np.cos(dec), np.sin(ra) * np.cos(dec), np.sin(dec)])
 
+    def doppler(self, tdb: Time) -> float:
+        """Return the frequency at the barycentre over that of the place, at one time."""
+        with bundled_earth_rotation(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=erfa.ErfaWarning)
+            site = self.location.get_gcrs_posvel(tdb)[1].xyz.to_value("m/s")
+        earth = get_body_barycentric_posvel("earth", tdb, ephemeris=self.kernel)[1]
+        velocity = earth.xyz.to_value("m/s") + site
+        return float(1 - np.sum(velocity * self.direction(tdb), axis=0).item() / _C)
+
     def _body(self, name: str, tdb: Time) -> np.ndarray:
         return get_body_barycentric(name, tdb, ephemeris=self.kernel).xyz.to_value(u.m)
+
+
+def arrival_tdb(time: Time, location: EarthLocation | None) -> Time:
+    """Return times of arrival in TDB.
+
+    Parameters
+    ----------
+    time : `~astropy.time.Time`, shape (n,)
+        TT; at the barycentre TDB.
+    location : `~astropy.coordinates.EarthLocation` or None
+        The place, which moves TDB by up to 2 microseconds; None for the barycentre.
+
+    Returns
+    -------
+    tdb : `~astropy.time.Time`, shape (n,)
+        The same instants.
+    """
+    with warnings.catch_warnings():
+        # Beyond the known leap seconds UTC is a guess, which TDB feels in no digit.
+        warnings.filterwarnings("ignore", category=erfa.ErfaWarning)
+        return Time(time.jd1, time.jd2, format="jd", scale=time.scale, location=location).tdb
 
 
 def since(epoch: Pair, tdb: Time, delay: np.ndarray | float = 0.0) -> Pair:

@@ -1,5 +1,6 @@
 """Chebyshev polynomials of delay and phase over the good time intervals of a run."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +19,7 @@ MAX_RESIDUAL = 1e-7
 _NODES, _LONG_NODES = 8, 12
 _LONG = 7200.0
 # A whole night needs ten nodes; what is longer is cut.
-_LONGEST = 28800.0
+_LONGEST = 32400.0
 _HALVINGS = 8
 # Where the polynomials are checked. Halfway between nodes the error is largest, as it is at the
 # ends, which a glitch may touch.
@@ -38,6 +39,10 @@ class Nodes:
 
 class Backend(Protocol):
     """Computes delays and phases of times, slowly and fully."""
+
+    @property
+    def epoch(self) -> Time:
+        """Reference time of the run, TT."""
 
     def nodes(self, seconds: np.ndarray, middles: np.ndarray) -> Nodes:
         """Return delays and phases at seconds after the reference time of a run.
@@ -174,16 +179,14 @@ class TimingPolynomials:
 
 
 def fit_polynomials(
-    epoch: Time, intervals: np.ndarray, backend: Backend, max_residual: float = MAX_RESIDUAL
+    intervals: np.ndarray, backend: Backend, max_residual: float = MAX_RESIDUAL
 ) -> TimingPolynomials:
     """Fit polynomials to what a backend computes at a few nodes, and check them in between.
 
     Parameters
     ----------
-    epoch : `~astropy.time.Time`
-        Reference time of the run, TT.
     intervals : array, shape (n, 2)
-        Good time intervals in s after `epoch`: in increasing order, without overlap.
+        Good time intervals in s after the backend's epoch: in increasing order, without overlap.
     backend : Backend
         What computes the nodes.
     max_residual : float
@@ -202,7 +205,7 @@ def fit_polynomials(
     pieces = _pieces(intervals, backend)
     n_nodes = _LONG_NODES if np.max(np.diff(intervals)) > _LONG else _NODES
     for _ in range(_HALVINGS):
-        made, errors = _fit(epoch, pieces, n_nodes, backend)
+        made, errors = _fit(pieces, n_nodes, backend)
         if not np.any(errors > max_residual):
             return made
         # An orbit may be fast, or a glitch decay within minutes.
@@ -220,7 +223,7 @@ def _pieces(intervals: np.ndarray, backend: Backend) -> np.ndarray:
         for a, b in zip([start, *inner], [*inner, stop], strict=True):
             n = max(1, int(np.ceil((b - a) / _LONGEST)))
             edges = np.linspace(a, b, n + 1)
-            pieces += list(zip(edges[:-1], edges[1:], strict=True))
+            pieces += list(itertools.pairwise(edges))
     return np.array(pieces)
 
 
@@ -232,7 +235,7 @@ def _halved(pieces: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 
 def _fit(
-    epoch: Time, pieces: np.ndarray, n_nodes: int, backend: Backend
+    pieces: np.ndarray, n_nodes: int, backend: Backend
 ) -> tuple[TimingPolynomials, np.ndarray]:
     """Return polynomials and the largest error of each piece in turns."""
     nodes = np.cos(np.pi * (np.arange(n_nodes) + 0.5) / n_nodes)
@@ -253,7 +256,7 @@ def _fit(
     rates = (offset[0][:, :n_nodes] @ inverse)[:, 1] / half
     rest = add(offset, multiply((-rates[:, np.newaxis] + 0.0 * dt, 0.0 * dt), (dt, 0.0 * dt)))[0]
     made = TimingPolynomials(
-        epoch=epoch,
+        epoch=backend.epoch,
         edges=pieces,
         delays=delays[:, :n_nodes] @ inverse,
         numbers=numbers.astype(np.int64),

@@ -10,8 +10,11 @@ __all__ = ["Entry", "blocks", "number"]
 
 # Keys of which a file may have several lines, told apart by what follows.
 _REPEATED = frozenset(
-    ["JUMP", "DMJUMP", "FDJUMP", "PHASEJUMP", "EFAC", "EQUAD", "ECORR", "T2EFAC", "T2EQUAD", "TNEF", "TNEQ", "TNECORR", "DMEFAC", "DMEQUAD", "PHASE", "INFO", "MODE", "FDJUMPDM"]
-)
+    (
+        "JUMP", "DMJUMP", "FDJUMP", "FDJUMPDM", "EFAC", "EQUAD", "ECORR", "T2EFAC", "T2EQUAD",
+        "TNEF", "TNEQ", "TNECORR", "DMEFAC", "DMEQUAD", "INFO", "MODE",
+    )
+)  # fmt: skip
 _NAMES = {"PSRJ": "PSR", "PSRB": "PSR", "RA": "RAJ", "DEC": "DECJ", "CLOCK": "CLK", "F": "F0"}
 _COMMENTS = ("#", "C ", "c ")
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import astropy.units as u
 from astropy.coordinates import Angle
@@ -35,6 +35,7 @@ class Glitch:
     f2: float = 0.0
     f0_decaying: float = 0.0
     decay_time: float = 0.0
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class TimingSolution:
         By key, in the units of the file.
     unsupported : tuple of Entry
         Lines that the native backend cannot honour.
+    keys : frozenset of str
+        All keys.
+    text : str
+        The lines as they are in the file.
     """
 
     name: str
@@ -89,23 +94,24 @@ class TimingSolution:
     pepoch: Pair
     ra: float
     dec: float
-    pm_ra: float
-    pm_dec: float
-    parallax: float
     posepoch: Pair
-    glitches: tuple[Glitch, ...]
-    reference: Reference | None
-    start: float | None
-    finish: float | None
-    ephem: str
-    clock: str
-    planets: bool
-    dm: tuple[float, ...]
     dmepoch: Pair
-    residual: float
-    uncertainties: Mapping[str, float]
-    unsupported: tuple[Entry, ...]
-    text: str
+    pm_ra: float = 0.0
+    pm_dec: float = 0.0
+    parallax: float = 0.0
+    glitches: tuple[Glitch, ...] = ()
+    reference: Reference | None = None
+    start: float | None = None
+    finish: float | None = None
+    ephem: str = ""
+    clock: str = ""
+    planets: bool = False
+    dm: tuple[float, ...] = ()
+    residual: float = 0.0
+    uncertainties: Mapping[str, float] = field(default_factory=dict)
+    unsupported: tuple[Entry, ...] = ()
+    keys: frozenset[str] = frozenset()
+    text: str = ""
 
     @property
     def epoch(self) -> Time:
@@ -147,9 +153,9 @@ def solution(entries: Mapping[str, list[Entry]], text: str, where: str = "") -> 
         pepoch=pepoch,
         ra=ra,
         dec=dec,
-        pm_ra=read.float("PMRA") * _MAS,
-        pm_dec=read.float("PMDEC") * _MAS,
-        parallax=read.float("PX") / 1000,
+        pm_ra=read.real("PMRA") * _MAS,
+        pm_dec=read.real("PMDEC") * _MAS,
+        parallax=read.real("PX") / 1000,
         posepoch=read.mjd("POSEPOCH", pepoch),
         glitches=read.glitches(),
         reference=read.reference(),
@@ -160,9 +166,10 @@ def solution(entries: Mapping[str, list[Entry]], text: str, where: str = "") -> 
         planets=read.text("PLANET_SHAPIRO").upper() in ("Y", "YES", "1", "TRUE", "T"),
         dm=tuple(value[0] for value in read.series("DM", first="")),
         dmepoch=read.mjd("DMEPOCH", pepoch),
-        residual=read.float("TRES") * 1e-6,
+        residual=read.real("TRES") * 1e-6,
         uncertainties={key: lines[0].uncertainty for key, lines in entries.items()},
         unsupported=tuple(unsupported(dict(entries))),
+        keys=frozenset(entries),
         text=text,
     )
 
@@ -188,7 +195,7 @@ class _Reader:
     def optional(self, key: str) -> float | None:
         return float(number(self.entries[key][0], self.where)) if key in self.entries else None
 
-    def float(self, key: str) -> float:
+    def real(self, key: str) -> float:
         return self.optional(key) or 0.0
 
     def mjd(self, key: str, default: Pair = (0.0, 0.0)) -> Pair:
@@ -234,17 +241,18 @@ class _Reader:
         labels = sorted({key.split("_")[1] for key in self.entries if re.match(r"GL\w+_\d+$", key)})
         for label in labels:
             self.need(f"GLEP_{label}")
-            if self.float(f"GLF0D_{label}") and not self.float(f"GLTD_{label}"):
+            if self.real(f"GLF0D_{label}") and not self.real(f"GLTD_{label}"):
                 self.need(f"GLTD_{label}")
         made = [
             Glitch(
                 epoch=self.mjd(f"GLEP_{label}"),
-                phase=self.float(f"GLPH_{label}"),
-                f0=self.float(f"GLF0_{label}"),
-                f1=self.float(f"GLF1_{label}"),
-                f2=self.float(f"GLF2_{label}"),
-                f0_decaying=self.float(f"GLF0D_{label}"),
-                decay_time=self.float(f"GLTD_{label}") * 86400,
+                phase=self.real(f"GLPH_{label}"),
+                f0=self.real(f"GLF0_{label}"),
+                f1=self.real(f"GLF1_{label}"),
+                f2=self.real(f"GLF2_{label}"),
+                f0_decaying=self.real(f"GLF0D_{label}"),
+                decay_time=self.real(f"GLTD_{label}") * 86400,
+                label=label,
             )
             for label in labels
         ]
@@ -256,12 +264,12 @@ class _Reader:
         return Reference(
             mjd=self.mjd("TZRMJD"),
             site=self.text("TZRSITE").lower() or "@",
-            frequency=self.float("TZRFRQ") or math.inf,
+            frequency=self.real("TZRFRQ") or math.inf,
         )
 
     def check_units(self) -> None:
         units = self.text("UNITS").upper()
-        if not units and self.float("EPHVER") >= _TEMPO2:
+        if not units and self.real("EPHVER") >= _TEMPO2:
             units = "TCB"
         if units not in ("", "TDB"):
             raise EphemerisError(

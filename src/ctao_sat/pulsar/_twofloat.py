@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from astropy.time.utils import two_product, two_sum
 
-__all__ = ["Pair", "add", "multiply", "pair", "taylor", "turns"]
+__all__ = ["Pair", "add", "multiply", "pair", "taylor"]
 
 Pair = tuple[Any, Any]
 
@@ -75,27 +75,3 @@ def taylor(x: Pair, derivatives: Sequence[Pair]) -> Pair:
         step = (inverse, float(1 - Decimal(order) * Decimal(inverse)) / order)
         total = multiply(multiply(add(total, derivatives[order - 1]), x), step)
     return total
-
-
-def turns(value: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """Split a phase in turns into pulse number and phase.
-
-    Parameters
-    ----------
-    value : pair
-        The phase.
-
-    Returns
-    -------
-    number : array of int64
-        Whole turns, towards minus infinity.
-    phase : array of float
-        In [0, 1).
-    """
-    whole_high, whole_low = np.floor(value[0]), np.floor(value[1])
-    rest = (value[0] - whole_high) + (value[1] - whole_low)
-    extra = np.floor(rest)
-    number = (whole_high + whole_low + extra).astype(np.int64)
-    phase = rest - extra
-    over = phase >= 1.0
-    return number + over, np.where(over, 0.0, phase)

@@ -1,0 +1,96 @@
+"""Header cards that say how phases came about."""
+
+from typing import Any
+
+from astropy.coordinates import EarthLocation
+
+from ctao_sat.pulsar._ephemeris import PulsarEphemeris
+from ctao_sat.pulsar._orbit import Orbit
+from ctao_sat.pulsar._place import place_text
+from ctao_sat.pulsar._reference import reference_text
+from ctao_sat.pulsar._timing import RunTiming
+
+__all__ = ["orbit_cards", "phase_cards"]
+
+
+def phase_cards(
+    timing: RunTiming,
+    ephemeris: PulsarEphemeris,
+    location: EarthLocation | None,
+    time_offset: float,
+) -> dict[str, Any]:
+    """Return the cards of the header of events with phases.
+
+    Parameters
+    ----------
+    timing : RunTiming
+        What phases were made of.
+    ephemeris : PulsarEphemeris
+        The par file.
+    location : `~astropy.coordinates.EarthLocation` or None
+        Where the telescopes stand; None without barycentre.
+    time_offset : float
+        What was added to the times, in s.
+
+    Returns
+    -------
+    cards : dict
+        Keys of up to eight characters, which begin with ``PH``.
+    """
+    solution, solar, budget = timing.solution, timing.solar, timing.budget
+    cards: dict[str, Any] = {
+        "PHPSR": solution.name,
+        "PHPAR": ephemeris.source,
+        "PHPARSHA": ephemeris.sha256,
+        "PHZERO": reference_text(solution),
+        "PHBACK": timing.backend,
+        "PHBARY": solar is not None,
+        "PHOFFSET": time_offset,
+        "PHCLKPAR": solution.clock or "not stated",
+        "PHCLKUSE": "TT(TAI)",
+        "PHRESID": timing.polynomials.residual,
+        "PHERR": budget.total,
+        "PHERREPH": budget.ephemeris,
+        "PHERRCLK": budget.clock,
+        "PHERRINT": budget.interpolation,
+        "PHERRTIM": budget.time_precision,
+        "PHERRROT": budget.rotation,
+        "PHERRPAR": budget.parameters,
+    }
+    if solar is not None and location is not None:
+        lon, lat, height = location.to_geodetic()
+        cards |= {
+            "PHEPHREQ": solar.requested or "not stated",
+            "PHEPHUSE": solar.used,
+            "PHSITE": place_text(location),
+            "PHLON": float(lon.to_value("deg")),
+            "PHLAT": float(lat.to_value("deg")),
+            "PHALT": float(height.to_value("m")),
+        }
+    return cards
+
+
+def orbit_cards(orbit: Orbit, timing: RunTiming) -> dict[str, Any]:
+    """Return the cards of the header of events with orbital phases.
+
+    Parameters
+    ----------
+    orbit : Orbit
+        The orbit.
+    timing : RunTiming
+        What phases were made of.
+
+    Returns
+    -------
+    cards : dict
+        Keys of up to eight characters, which begin with ``ORB``.
+    """
+    return {
+        "ORBNAME": orbit.name,
+        "ORBPER": float(orbit.period.to_value("d")),
+        "ORBT0": float(orbit.t0.tdb.mjd),
+        "ORBECC": orbit.eccentricity,
+        "ORBPDOT": orbit.period_derivative,
+        "ORBBARY": timing.solar is not None,
+        "ORBERR": timing.budget.total,
+    }
