@@ -24,6 +24,7 @@ from ctao_sat.pulsar._bootstrap import bootstrap, folded_light_curve
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._events import select_events
 from ctao_sat.pulsar._nodes import TimingPolynomials
+from ctao_sat.pulsar._orbit import Orbit
 from ctao_sat.pulsar._periodicity import (
     PeriodicityTest,
     chi2_test,
@@ -31,9 +32,7 @@ from ctao_sat.pulsar._periodicity import (
     h_test,
     z2_test,
 )
-from ctao_sat.pulsar._orbit import Orbit
 from ctao_sat.pulsar._phases import assign_phases, phases
-from ctao_sat.pulsar._timing import timing_polynomials
 from ctao_sat.pulsar._profile import (
     GaussianPeak,
     LorentzianPeak,
@@ -44,6 +43,7 @@ from ctao_sat.pulsar._profile import (
 from ctao_sat.pulsar._reduce import reduce_phases
 from ctao_sat.pulsar._regions import PhaseRegions
 from ctao_sat.pulsar._scan import FrequencyScan, frequency_scan
+from ctao_sat.pulsar._timing import timing_polynomials
 from ctao_sat.pulsar._weights import event_weights
 
 __all__ = [
