@@ -5,7 +5,8 @@ What to use when:
 ===================================================  ==============================================
 you want                                             start with
 ===================================================  ==============================================
-phases of the events of observations, or of times    `assign_phases`, `phases`
+the rotation of a pulsar, from a par file            `PulsarEphemeris`
+phases of the events of observations, or of times    `assign_phases`; `phases`
 to know whether phases are pulsed, pulse unknown     `h_test`
 the same, for a pulse with few harmonics             `z2_test`
 the same, from a histogram                           `chi2_test`

@@ -24,7 +24,14 @@ from ctao_sat.pulsar._place import telescope_place
 from ctao_sat.pulsar._times import check_times, resolution
 from ctao_sat.pulsar._timing import Options, RunTiming, run_timing
 
-__all__ = ["ORBIT_COLUMN", "PHASE_COLUMN", "PULSE_COLUMN", "assign_phases", "phases"]
+__all__ = [
+    "ORBIT_COLUMN",
+    "PHASE_COLUMN",
+    "PULSE_COLUMN",
+    "assign_phases",
+    "observation_timing",
+    "phases",
+]
 
 PHASE_COLUMN = "PHASE"
 PULSE_COLUMN = "PULSE_N"
@@ -271,7 +278,9 @@ def _assigned(observation: Observation, task: _Task) -> Observation:
     times = table["TIME"].tt + task.offset * u.s
     for ephemeris, turning, column in task.wanted:
         _check_free(table, column, task.overwrite, where)
-        timing, location = _timing_for(observation, times, ephemeris, task)
+        timing, location = observation_timing(
+            observation, times, ephemeris, task.site, task.options, task.offset
+        )
         seconds = timing.polynomials.seconds(times)
         table[column] = timing.polynomials.phases(seconds)
         if isinstance(turning, Orbit):
@@ -285,23 +294,28 @@ def _assigned(observation: Observation, task: _Task) -> Observation:
     return made
 
 
-def _timing_for(
-    observation: Observation, times: Time, ephemeris: PulsarEphemeris, task: _Task
+def observation_timing(
+    observation: Observation,
+    times: Time,
+    ephemeris: PulsarEphemeris,
+    site: str | EarthLocation,
+    options: Options,
+    offset: float = 0.0,
 ) -> tuple[RunTiming, EarthLocation | None]:
     """Return the timing of an observation, and the place it is for."""
     frequency = abs(ephemeris.solutions[0].spin[0][0])
     check_times(observation, frequency)
     location = None
-    if task.options.barycentre:
-        location = telescope_place(observation, task.site, frequency)
+    if options.barycentre:
+        location = telescope_place(observation, site, frequency)
     gti = observation.gti
     zero = gti.time_start[0].tt
     edges = (gti.time_start.tt - zero, gti.time_stop.tt - zero)
-    spans = np.column_stack([edge.to_value("s") + task.offset for edge in edges])
+    spans = np.column_stack([edge.to_value("s") + offset for edge in edges])
     seconds = np.atleast_1d((times - zero).to_value("s"))
     where = f"observation {observation.obs_id}"
     precision = resolution(observation)
-    timing = run_timing(zero, spans, seconds, ephemeris, location, task.options, precision, where)
+    timing = run_timing(zero, spans, seconds, ephemeris, location, options, precision, where)
     return timing, location
 
 

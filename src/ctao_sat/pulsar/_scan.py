@@ -2,11 +2,13 @@
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import EarthLocation
 from astropy.table import Table
 from astropy.time import Time
 from gammapy.data import Observation, Observations
@@ -17,8 +19,10 @@ from ctao_sat.errors import ConfigError, SelectionError
 from ctao_sat.kernels.periodicity import scan
 from ctao_sat.parallel import available_cpus, pmap
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
+from ctao_sat.pulsar._events import as_list
 from ctao_sat.pulsar._periodicity import H_PENALTY, NO_WEIGHTS, checked_weights, h_p_value
-from ctao_sat.pulsar._timing import timing_polynomials
+from ctao_sat.pulsar._phases import observation_timing
+from ctao_sat.pulsar._timing import Options
 
 __all__ = ["FrequencyScan", "frequency_scan"]
 
@@ -126,6 +130,10 @@ def frequency_scan(
     n_harmonics: int = 20,
     oversampling: float = 10,
     epoch: Time | None = None,
+    site: str | EarthLocation = "header",
+    solar_ephem: str | os.PathLike = "par",
+    barycentre: bool = True,
+    offline: bool = True,
     n_jobs: int = 1,
     progress: bool = False,
 ) -> FrequencyScan:
@@ -160,6 +168,8 @@ def frequency_scan(
     epoch : `~astropy.time.Time`, optional
         To which the frequencies belong, at the barycentre. Default: the middle of the events,
         where errors of f0 and f1 do not depend on each other.
+    site, solar_ephem, barycentre, offline
+        See `assign_phases`.
     n_jobs : int
         Number of workers, see `ctao_sat.parallel.pmap`.
     progress : bool
@@ -176,6 +186,8 @@ def frequency_scan(
         If a range or an option makes no sense, or there are more than 1e8 trials.
     SelectionError
         If there is no event.
+    EphemerisError, PhaseError, MissingHDUError
+        As `assign_phases`; the validity and the error budget of the ephemeris are not checked.
 
     Notes
     -----
@@ -198,8 +210,11 @@ def frequency_scan(
             f"There are {n_harmonics} harmonics and {oversampling:g} trials per frequency.",
             remedy="Both must be positive.",
         )
-    runs = [observations] if isinstance(observations, Observation) else list(observations)
-    references, times = _emission_times(runs, ephemeris)
+    # It is searched for what the ephemeris does not know.
+    options = Options(
+        solar_ephem, barycentre, offline, max_phase_error=math.inf, extrapolate=True
+    )
+    references, times = _emission_times(as_list(observations), ephemeris, site, options)
     w = _joined_weights(weights, [len(one) for one in times])
     epoch, t = _since_epoch(references, times, epoch)
     solution = ephemeris.at(epoch)
@@ -217,16 +232,19 @@ def frequency_scan(
 
 
 def _emission_times(
-    runs: Iterable[Observation], ephemeris: PulsarEphemeris
+    runs: list[Observation],
+    ephemeris: PulsarEphemeris,
+    site: str | EarthLocation,
+    options: Options,
 ) -> tuple[list[Time], list[np.ndarray]]:
     """Return for each run the reference time, and when its events were emitted in s after it."""
     references, times = [], []
     for run in runs:
-        polynomials = timing_polynomials(
-            run.gti.time_start, run.gti.time_stop, ephemeris, run.observatory_earth_location
-        )
+        arrivals = run.events.time
+        timing, _ = observation_timing(run, arrivals, ephemeris, site, options)
+        polynomials = timing.polynomials
         references.append(polynomials.reference)
-        times.append(polynomials.emission_times(polynomials.seconds(run.events.time)))
+        times.append(polynomials.emission_times(polynomials.seconds(arrivals)))
     if not sum(map(len, times)):
         raise SelectionError(
             "There is no event to test.", remedy="Widen the selection in position and energy."

@@ -198,7 +198,7 @@ def _scan(
         return None
     with recorder.step("Search in frequency"):
         how = {name: value for name, value in parallel.items() if name != "backend"}
-        scan = steps.search(observations, ephemeris, config.scan, **how)
+        scan = steps.search(observations, ephemeris, config, config.scan, **how)
         tables["scan"] = scan.to_table()
     return scan
 

@@ -18,7 +18,12 @@ from regions import CircleSkyRegion
 from ctao_sat import dl5, pulsar
 from ctao_sat.config import expand_path, spectral_model
 from ctao_sat.errors import SelectionError
-from ctao_sat.recipes.pulsar._config import PulsarConfig, ScanConfig, SpectrumConfig
+from ctao_sat.recipes.pulsar._config import (
+    EphemerisConfig,
+    PulsarConfig,
+    ScanConfig,
+    SpectrumConfig,
+)
 from ctao_sat.recipes.pulsar._result import PhaseSpectrum
 from ctao_sat.workflow import _spectra as spectra
 
@@ -63,14 +68,10 @@ def with_phases(
 ) -> Observations:
     """Return the observations with the phases of their events."""
     wanted = config.ephemeris
-    site = expand_path(wanted.solar_ephem) if "$" in wanted.solar_ephem else wanted.solar_ephem
     return pulsar.assign_phases(
         list(observations),
         ephemeris,
-        site=wanted.site,
-        solar_ephem=site,
-        barycentre=wanted.barycentre,
-        offline=wanted.offline,
+        **_places(wanted),
         max_phase_error=wanted.max_phase_error,
         backend=wanted.backend,
         extrapolate=wanted.extrapolate,
@@ -78,6 +79,17 @@ def with_phases(
         overwrite=wanted.replace_phases,
         progress=progress,
     )
+
+
+def _places(wanted: EphemerisConfig) -> dict[str, Any]:
+    """Return what the times of arrival are referred to."""
+    kernel = wanted.solar_ephem
+    return {
+        "site": wanted.site,
+        "solar_ephem": expand_path(kernel) if "$" in kernel else kernel,
+        "barycentre": wanted.barycentre,
+        "offline": wanted.offline,
+    }
 
 
 def select_events(observations: Observations, config: PulsarConfig) -> Observations:
@@ -190,6 +202,7 @@ def profile_table(phases: np.ndarray, n_bins: int | None) -> Table:
 def search(
     observations: Observations,
     ephemeris: pulsar.PulsarEphemeris,
+    config: PulsarConfig,
     wanted: ScanConfig,
     **parallel: Any,
 ) -> pulsar.FrequencyScan:
@@ -202,6 +215,7 @@ def search(
         statistic=wanted.statistic,
         n_harmonics=wanted.n_harmonics,
         oversampling=wanted.oversampling,
+        **_places(config.ephemeris),
         **parallel,
     )
 
