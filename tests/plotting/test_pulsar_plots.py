@@ -128,14 +128,17 @@ class TestHTest:
     def test_levels_have_the_p_values_of_their_names(self):
         growth = Table({"livetime": [5.0] * u.min, "h": [40.0]})
         ax = plotting.plot_h_test(growth)
+        assert [text.get_text() for text in ax.texts] == [r"$5\,\sigma$", r"$3\,\sigma$"]
         levels = [line.get_ydata()[0] for line in ax.get_lines() if line.get_linestyle() == ":"]
-        assert_allclose([h_p_value(h) for h in levels], [1.349898e-3, 2.866516e-7], rtol=1e-5)
+        assert_allclose([h_p_value(h) for h in levels], [2.866516e-7, 1.349898e-3], rtol=1e-5)
         assert ax.get_xlabel() == "Livetime [min]"
 
-    def test_levels_above_the_axes_are_left_out(self):
+    def test_levels_without_room_are_left_out(self):
         ax = plotting.plot_h_test(Table({"livetime": [5.0] * u.min, "h": [3.0]}))
         assert [text.get_text() for text in ax.texts] == [r"$3\,\sigma$"]
         assert ax.texts[0].get_position()[1] < ax.get_ylim()[1]
+        ax = plotting.plot_h_test(Table({"livetime": [5.0] * u.min, "h": [3000.0]}))
+        assert [text.get_text() for text in ax.texts] == [r"$5\,\sigma$"]
 
     def test_growth_is_that_of_the_first_events(self):
         rng = np.random.default_rng(9)

@@ -62,11 +62,15 @@ def plot_h_test(growth: Table, *, max_harmonics: int = 20, ax: Axes | None = Non
         ax.plot(line, expected, label=r"Steady pulsar: $\propto t$", zorder=1, **look)
     levels = {sigma: _h_of(sigma, max_harmonics) for sigma in _LEVELS}
     top = 1.12 * max(float(np.nanmax(h, initial=0.0)), min(levels.values()))
-    for sigma, level in levels.items():
-        if level < top:
-            ax.axhline(level, color=style.GREY, linestyle=":", linewidth=1.1, zorder=1)
-            text = rf"${sigma:.0f}\,\sigma$"
-            ax.text(0.01 * longest, level, text, va="bottom", color=style.ink(ax))
+    above = top
+    for sigma, level in reversed(levels.items()):
+        # Labels need room.
+        if above - level < 0.06 * top:
+            continue
+        ax.axhline(level, color=style.GREY, linestyle=":", linewidth=1.1, zorder=1)
+        text = rf"${sigma:.0f}\,\sigma$"
+        ax.text(0.01 * longest, level, text, va="bottom", color=style.ink(ax))
+        above = level
     ax.set_xlim(0.0, 1.05 * longest)
     ax.set_ylim(0.0, top)
     ax.set_ylabel("H")

@@ -103,9 +103,9 @@ def plot_profile(
     if level is not None:
         look: dict[str, Any] = {"linestyle": "--", "linewidth": 1.1, "color": style.ink(ax)}
         ax.axhline(level / n_bins, label="Level of the off regions", **look)
-    if model is not None:
-        _draw_model(ax, model, weight.sum() / n_bins)
     low, high = float(np.min(counts - error)), float(np.max(counts + error))
+    if model is not None:
+        high = max(high, _draw_model(ax, model, weight.sum() / n_bins))
     margin = 0.12 * (high - low)
     ax.set_ylim(max(0.0, low - margin), high + margin)
     ax.set_xlim(0.0, 2.0)
@@ -248,7 +248,8 @@ def _mark_borders(ax: Axes, regions: PhaseRegions | None) -> None:
             label = "_"
 
 
-def _draw_model(ax: Axes, model: Any, scale: float) -> None:
+def _draw_model(ax: Axes, model: Any, scale: float) -> float:
+    """Draw a density of phases as events a bin, and return its highest value."""
     phase = np.linspace(0.0, 1.0, 1001)[:-1]
     density = scale * np.asarray(model(phase), dtype=float)
     ax.plot(
@@ -259,6 +260,7 @@ def _draw_model(ax: Axes, model: Any, scale: float) -> None:
         label="Fit",
         zorder=3,
     )
+    return float(density.max())
 
 
 def _segments(seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
