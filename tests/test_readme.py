@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,9 +19,11 @@ BLOCKS = {name: (runner, code) for runner, name, _, code in BLOCK.findall(README
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 
 
-def run(command: list[str], folder: Path) -> str:
-    """Run a command as a user without Gammapy's data would, and return what it prints."""
-    environment = {name: value for name, value in os.environ.items() if name != "GAMMAPY_DATA"}
+def run(command: list[str], folder: Path, *, with_data: bool = False) -> str:
+    """Run a command as a user would, without Gammapy's data by default; return what it prints."""
+    environment = {
+        name: value for name, value in os.environ.items() if with_data or name != "GAMMAPY_DATA"
+    }
     environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     done = subprocess.run(
         command,
@@ -115,12 +118,23 @@ def test_example_of_the_documentation(first_minutes, path):
 def test_configuration_of_the_pulsar_recipe(first_minutes):
     folder, _ = first_minutes
     examples = ROOT / "docs" / "examples"
-    # The script simulates the data, and may have done so before.
-    run([sys.executable, "-W", "error", str(examples / "pulsar.py")], prepared := folder / "pulsar")
-    (prepared / "pulsar.yaml").write_bytes((examples / "pulsar.yaml").read_bytes())
-    output = run(["ctao-sat", "run", "pulsar.yaml"], prepared)
+    if not (folder / "pulsar-dl3").is_dir():
+        run([sys.executable, str(examples / "pulsar.py")], folder)
+    shutil.copy(examples / "pulsar.yaml", folder)
+    output = run(["ctao-sat", "run", "pulsar.yaml"], folder)
     assert "Pulsations of Crab pulsar are detected" in output
-    assert (prepared / "pulsar-run" / "report.html").is_file()
+    assert (folder / "pulsar-run" / "report.html").is_file()
+
+
+@pytest.mark.realdata
+def test_tutorial_prints_what_its_page_shows(tmp_path):
+    folder = shutil.copytree(ROOT / "docs" / "examples" / "realdata", tmp_path / "vela")
+    output = run([sys.executable, "-W", "error", "vela.py"], folder, with_data=True)
+    page = (ROOT / "docs" / "tutorial-vela.rst").read_text(encoding="utf-8")
+    shown = re.findall(r"^    (?!ctao-sat)(\S.*)$", page, re.MULTILINE)
+    assert shown == output.splitlines()
+    output = run(["ctao-sat", "run", "vela.yaml", "-o", "vela-run"], folder, with_data=True)
+    assert "Pulsations of Vela are detected: 3.9 sigma by the regions of phase" in output
 
 
 def test_examples_are_shown():
