@@ -15,14 +15,14 @@ counts and significance of a known pulse             `PhaseRegions`, then ``stat
 a profile of peaks, with errors                      `fit_profile`
 errors of anything else, by drawing events again     `bootstrap`; `folded_light_curve`
 weights of events, by what a model predicts          `event_weights`
-events near the pulsar                               `select_events`
+events near the pulsar, and the phases they have     `select_events`, `event_phases`
 spectra and maps of phase regions                    `reduce_phases`
 ===================================================  ==============================================
 """
 
 from ctao_sat.pulsar._bootstrap import bootstrap, folded_light_curve
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
-from ctao_sat.pulsar._events import select_events
+from ctao_sat.pulsar._events import event_phases, select_events
 from ctao_sat.pulsar._nodes import TimingPolynomials
 from ctao_sat.pulsar._orbit import Orbit
 from ctao_sat.pulsar._periodicity import (
@@ -60,6 +60,7 @@ __all__ = [
     "assign_phases",
     "bootstrap",
     "chi2_test",
+    "event_phases",
     "event_weights",
     "fit_profile",
     "folded_light_curve",
