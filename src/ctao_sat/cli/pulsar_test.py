@@ -161,10 +161,11 @@ def _show(content: dict[str, Any]) -> None:
     named = [(f"H, up to {content['h']['max_harmonics']} harmonics", content["h"])]
     named += [(f"Z² of {one['n_harmonics']} harmonics", one) for one in content["z2"]]
     for name, one in named:
-        click.echo(
-            f"{name:<28} {one['statistic']:10.4f}   p = {one['p_value']:.3g}"
-            f"   {one['significance']:.2f} sigma"
-        )
+        # A smaller p-value is no number of 64 bits.
+        worth = "p < 1e-300   above 37 sigma"
+        if one["p_value"] > 1e-300:
+            worth = f"p = {one['p_value']:.3g}   {one['significance']:.2f} sigma"
+        click.echo(f"{name:<28} {one['statistic']:10.4f}   {worth}")
     if "regions" in content:
         one = content["regions"]
         click.echo(
