@@ -94,7 +94,9 @@ def test_a_file_that_is_none(tmp_path):
 def test_an_unsupported_key_is_never_ignored(line, start, north):
     ephemeris = read(MINIMAL + "RAJ 5:0:0\nDECJ 20:0:0\n" + line + "\n")
     assert [found.key for found in ephemeris.solutions[0].unsupported] == [line.split()[0]]
-    with pytest.raises(EphemerisError, match=rf"native backend does not know the key {line.split()[0]}"):
+    with pytest.raises(
+        EphemerisError, match=rf"native backend does not know the key {line.split()[0]}"
+    ):
         timing_polynomials(start, start, ephemeris, north, backend="native")
 
 
@@ -113,9 +115,7 @@ def test_what_does_not_move_gamma_rays_is_no_obstacle(lines):
 
 def test_an_unknown_key_is_not_known_to_pint_either(start, north):
     with pytest.raises(EphemerisError, match="key PHASER of the par file is not known"):
-        timing_polynomials(
-            start, start, read(MINIMAL + "RAJ 5:0:0\nDECJ 2:0:0\nPHASER 1\n"), north
-        )
+        timing_polynomials(start, start, read(MINIMAL + "RAJ 5:0:0\nDECJ 2:0:0\nPHASER 1\n"), north)
 
 
 def test_what_pint_cannot_read_is_said(start, north):

@@ -12,13 +12,15 @@ from ctao_sat.cli._common import (
     progress_wanted,
     show_json,
 )
+from ctao_sat.cli.pulsar_test import test
 
 __all__ = ["pulsar"]
 
 
 @click.group(
     epilog="Examples:\n\n\b\n"
-    "  ctao-sat pulsar phase dl3 --par crab.par -o phased   add the phase of each event"
+    "  ctao-sat pulsar phase dl3 --par crab.par -o phased   add the phase of each event\n"
+    "  ctao-sat pulsar test phased                          are there pulses?"
 )
 def pulsar() -> None:
     """Work on pulsars."""
@@ -131,3 +133,6 @@ def _row(observation):
     table = observation.events.table
     cards = {key: value for key, value in table.meta.items() if key.startswith(("PH", "ORB"))}
     return {"obs_id": observation.obs_id, "events": len(table), **cards}
+
+
+pulsar.add_command(test)

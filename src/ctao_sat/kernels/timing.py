@@ -2,16 +2,16 @@
 
 import math
 
+import numpy as np
+
 from ctao_sat.kernels._jit import kernel
 
 __all__ = ["emission_times", "pulse_phases"]
 
 
 @kernel
-def _piece_of(t, edges, guess):
-    """Return the piece that a time is in, -1 if there is none; events mostly follow each other."""
-    if guess >= 0 and edges[guess, 0] <= t <= edges[guess, 1]:
-        return guess
+def _piece_of(t, edges):
+    """Return the piece that a time is in, -1 if there is none."""
     low, high = 0, edges.shape[0]
     while low < high:
         middle = (low + high) // 2
@@ -26,12 +26,13 @@ def _piece_of(t, edges, guess):
 
 
 @kernel
-def _clenshaw(u, terms):
+def _clenshaw(u, terms, row):
     """Return the sum of Chebyshev polynomials of the first kind."""
-    one, two = 0.0, 0.0
-    for k in range(terms.shape[0] - 1, 0, -1):
-        one, two = 2.0 * u * one - two + terms[k], one
-    return u * one - two + terms[0]
+    one, two, double = 0.0, 0.0, 2.0 * u
+    for k in range(terms.shape[1] - 1, 0, -1):
+        # What does not wait for the last step is in brackets.
+        one, two = double * one + (terms[row, k] - two), one
+    return u * one + (terms[row, 0] - two)
 
 
 @kernel
@@ -60,27 +61,35 @@ def pulse_phases(seconds, edges, numbers, rates, terms, phases, pulses):
         Filled, unless it is empty; 0 outside all pieces.
     """
     piece = -1
+    begin, end = math.inf, -math.inf
+    middle, per_half, rate, number = 0.0, 0.0, 0.0, 0
+    counted = pulses.shape[0] > 0
     for i in range(seconds.shape[0]):
         t = seconds[i]
-        piece = _piece_of(t, edges, piece)
-        if piece < 0:
-            phases[i] = math.nan
-            if pulses.shape[0] > 0:
-                pulses[i] = 0
-            continue
-        half = 0.5 * (edges[piece, 1] - edges[piece, 0])
-        dt = t - (edges[piece, 0] + half)
-        turns = rates[piece] * dt
-        whole = math.floor(turns)
-        rest = (turns - whole) + _clenshaw(dt / half, terms[piece])
-        extra = math.floor(rest)
+        if not (begin <= t <= end):
+            piece = _piece_of(t, edges)
+            if piece < 0:
+                begin, end = math.inf, -math.inf
+                phases[i] = math.nan
+                if counted:
+                    pulses[i] = 0
+                continue
+            begin, end = edges[piece, 0], edges[piece, 1]
+            half = 0.5 * (end - begin)
+            middle, per_half = begin + half, 1.0 / half
+            rate, number = rates[piece], numbers[piece]
+        dt = t - middle
+        turns = rate * dt
+        whole = np.floor(turns)
+        rest = (turns - whole) + _clenshaw(dt * per_half, terms, piece)
+        extra = np.floor(rest)
         rest -= extra
         # A tiny negative number is one turn less, and rounds up to a whole turn.
         if rest >= 1.0:
-            rest, extra = 0.0, extra + 1
+            rest, extra = 0.0, extra + 1.0
         phases[i] = rest
-        if pulses.shape[0] > 0:
-            pulses[i] = numbers[piece] + whole + extra
+        if counted:
+            pulses[i] = number + np.int64(whole + extra)
 
 
 @kernel
@@ -98,13 +107,12 @@ def emission_times(seconds, edges, delays, emitted):
     emitted : array, shape (n,)
         Filled; NaN outside all pieces.
     """
-    piece = -1
     for i in range(seconds.shape[0]):
         t = seconds[i]
-        piece = _piece_of(t, edges, piece)
+        piece = _piece_of(t, edges)
         if piece < 0:
             emitted[i] = math.nan
             continue
         half = 0.5 * (edges[piece, 1] - edges[piece, 0])
         dt = t - (edges[piece, 0] + half)
-        emitted[i] = t + _clenshaw(dt / half, delays[piece])
+        emitted[i] = t + _clenshaw(dt / half, delays, piece)

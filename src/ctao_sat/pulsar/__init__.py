@@ -16,7 +16,7 @@ counts and significance of a known pulse             `PhaseRegions`, then ``stat
 a profile of peaks, with errors                      `fit_profile`
 errors of anything else, by drawing events again     `bootstrap`; `folded_light_curve`
 weights of events, by what a model predicts          `event_weights`
-events near the pulsar                               `select_events`
+events near the pulsar, and the phases they have     `select_events`, `event_phases`
 spectra and maps of phase regions                    `reduce_phases`
 to simulate a pulsar                                 `pulsed_source`, with a `PulseTemplate`
 ===================================================  ==============================================
@@ -24,7 +24,7 @@ to simulate a pulsar                                 `pulsed_source`, with a `Pu
 
 from ctao_sat.pulsar._bootstrap import bootstrap, folded_light_curve
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
-from ctao_sat.pulsar._events import select_events
+from ctao_sat.pulsar._events import event_phases, select_events
 from ctao_sat.pulsar._growth import h_test_growth
 from ctao_sat.pulsar._nodes import TimingPolynomials
 from ctao_sat.pulsar._orbit import Orbit
@@ -61,6 +61,7 @@ __all__ = [
     "assign_phases",
     "bootstrap",
     "chi2_test",
+    "event_phases",
     "event_weights",
     "fit_profile",
     "folded_light_curve",

@@ -141,9 +141,10 @@ def choose_backend(wanted: str, solution: TimingSolution) -> str:
             remedy="Take backend='pint', with PINT installed: pip install 'ctao-sat[pulsar]'.",
             where=f"line {line.line}",
         )
-    if wanted == "auto":
-        return "pint" if solution.unsupported else "native"
-    return wanted
+    if wanted == "pint" and solution.text:
+        return wanted
+    # What did not come from a par file, an orbit, is never PINT's.
+    return "pint" if solution.unsupported else "native"
 
 
 def spin_backend(

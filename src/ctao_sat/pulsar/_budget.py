@@ -146,8 +146,7 @@ def _unknown_rotation(time: Time) -> float:
 
 def _stated(solution: TimingSolution, time: Time) -> float:
     """Return the standard deviation that the stated uncertainties add up to at a time."""
-    tdb = time.tdb
-    mjd = float(tdb.mjd)
+    mjd = float(time.tt.mjd)
     since = (mjd - sum(solution.pepoch)) * 86400
     frequency = abs(solution.spin[0][0])
     position_years = (mjd - sum(solution.posepoch)) * 86400 / _YEAR

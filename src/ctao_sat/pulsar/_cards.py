@@ -48,14 +48,14 @@ def phase_cards(
         "PHOFFSET": time_offset,
         "PHCLKPAR": solution.clock or "not stated",
         "PHCLKUSE": "TT(TAI)",
-        "PHRESID": timing.polynomials.residual,
-        "PHERR": budget.total,
-        "PHERREPH": budget.ephemeris,
-        "PHERRCLK": budget.clock,
-        "PHERRINT": budget.interpolation,
-        "PHERRTIM": budget.time_precision,
-        "PHERRROT": budget.rotation,
-        "PHERRPAR": budget.parameters,
+        "PHRESID": _short(timing.polynomials.residual),
+        "PHERR": _short(budget.total),
+        "PHERREPH": _short(budget.ephemeris),
+        "PHERRCLK": _short(budget.clock),
+        "PHERRINT": _short(budget.interpolation),
+        "PHERRTIM": _short(budget.time_precision),
+        "PHERRROT": _short(budget.rotation),
+        "PHERRPAR": _short(budget.parameters),
     }
     if solar is not None and location is not None:
         lon, lat, height = location.to_geodetic()
@@ -63,11 +63,16 @@ def phase_cards(
             "PHEPHREQ": solar.requested or "not stated",
             "PHEPHUSE": solar.used,
             "PHSITE": place_text(location),
-            "PHLON": float(lon.to_value("deg")),
-            "PHLAT": float(lat.to_value("deg")),
-            "PHALT": float(height.to_value("m")),
+            "PHLON": round(float(lon.to_value("deg")), 8),
+            "PHLAT": round(float(lat.to_value("deg")), 8),
+            "PHALT": round(float(height.to_value("m")), 3),
         }
     return cards
+
+
+def _short(number: float) -> float:
+    """Return a number that a card holds to its last digit."""
+    return float(f"{number:.4g}")
 
 
 def orbit_cards(orbit: Orbit, timing: RunTiming) -> dict[str, Any]:
@@ -92,5 +97,5 @@ def orbit_cards(orbit: Orbit, timing: RunTiming) -> dict[str, Any]:
         "ORBECC": orbit.eccentricity,
         "ORBPDOT": orbit.period_derivative,
         "ORBBARY": timing.solar is not None,
-        "ORBERR": timing.budget.total,
+        "ORBERR": _short(timing.budget.total),
     }

@@ -174,7 +174,7 @@ class PulsarEphemeris:
             The one that covers the interval; else the nearest one, if it is a matter of
             extrapolation. Whether it is valid there is for the caller to check.
         """
-        first, last = float(start.tdb.mjd), float((stop or start).tdb.mjd)
+        first, last = float(start.tt.mjd), float((stop or start).tt.mjd)
         return min(self.solutions, key=lambda one: _outside(one, first, last))
 
     def _only(self) -> TimingSolution:

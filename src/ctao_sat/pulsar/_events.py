@@ -10,7 +10,7 @@ from gammapy.data import EventList, Observation, Observations
 
 from ctao_sat.errors import ConfigError, DataError, MissingColumnError
 
-__all__ = ["as_list", "phases_of", "select_events", "with_events"]
+__all__ = ["as_list", "event_phases", "select_events", "with_events"]
 
 
 def select_events(
@@ -82,7 +82,7 @@ def with_events(observation: Observation, mask: np.ndarray) -> Observation:
     return selected
 
 
-def phases_of(observation: Observation, column: str = "PHASE") -> np.ndarray:
+def event_phases(observation: Observation, column: str = "PHASE") -> np.ndarray:
     """Return the phases of the events of an observation.
 
     Parameters

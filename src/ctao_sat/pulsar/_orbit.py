@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ctao_sat.errors import ConfigError, EphemerisError
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
+from ctao_sat.pulsar._native import arrival_tdb
 from ctao_sat.pulsar._parfile import Entry, number
 from ctao_sat.pulsar._solution import TimingSolution
 
@@ -136,7 +137,8 @@ class Orbit:
         phases : array, shape (n,)
             In [0, 1).
         """
-        turns = (times.tdb - self.t0.tdb).to_value("s") / self.period.to_value("s")
+        tdb = [arrival_tdb(time, None) for time in (times, self.t0)]
+        turns = (tdb[0] - tdb[1]).to_value("s") / self.period.to_value("s")
         return np.mod(turns - 0.5 * self.period_derivative * turns**2, 1.0)
 
     def eccentric_anomaly(self, phases: NDArray) -> u.Quantity:
@@ -200,7 +202,7 @@ def orbit_solution(orbit: Orbit) -> TimingSolution:
         With the orbital frequency as F0.
     """
     f0 = 1 / float(orbit.period.to_value("s"))
-    t0 = orbit.t0.tdb
+    t0 = arrival_tdb(orbit.t0, None)
     day = math.floor(float(t0.mjd))
     epoch = (float(day), float((t0.jd1 - 2400000.5 - day) + t0.jd2))
     position = orbit.position.icrs if orbit.position is not None else None

@@ -39,13 +39,12 @@ class Entry:
     @property
     def uncertainty(self) -> float:
         """The uncertainty of a fitted value, 0 if the line gives none."""
-        rest = self.words[1:]
-        if len(rest) > 1 and rest[0] in ("0", "1", "2"):
-            rest = rest[1:]
-        if not rest or rest[0] in ("0", "1", "2"):
+        # "value flag uncertainty", "value flag" or "value uncertainty".
+        rest = self.words[1:3]
+        if not rest or (len(rest) == 1 and rest[0] in ("0", "1", "2")):
             return 0.0
         try:
-            return abs(float(rest[0].upper().replace("D", "E")))
+            return abs(float(rest[-1].upper().replace("D", "E")))
         except ValueError:
             return 0.0
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaln, logsumexp
-from scipy.stats import chi2, norm
+from scipy.special import chdtrc, gammaln
+from scipy.stats import norm
 
 from ctao_sat.errors import ConfigError, DataError, SelectionError
 from ctao_sat.kernels.periodicity import harmonic_sums, largest
@@ -137,7 +137,7 @@ def z2_test(
     """
     sums, scale = _sums(phases, weights, n_harmonics)
     z2 = float(largest(sums, scale, 0.0))
-    return PeriodicityTest(z2, float(chi2.sf(z2, 2 * n_harmonics)))
+    return PeriodicityTest(z2, float(chdtrc(2 * n_harmonics, z2)))
 
 
 def chi2_test(
@@ -189,7 +189,7 @@ def chi2_test(
     index = np.minimum((x * n_bins).astype(int), n_bins - 1)
     sums = np.bincount(index, weights=w, minlength=n_bins)
     value = float(n_bins / (w @ w) * np.sum((sums - w.sum() / n_bins) ** 2))
-    return PeriodicityTest(value, float(chi2.sf(value, n_bins - 1)))
+    return PeriodicityTest(value, float(chdtrc(n_bins - 1, value)))
 
 
 def h_p_value(h: float, max_harmonics: int = 20) -> float:
@@ -232,7 +232,8 @@ def h_p_value(h: float, max_harmonics: int = 20) -> float:
     n = np.arange(max_harmonics)
     far = h + H_PENALTY * n
     logs = math.log(h) + (n - 1) * np.log(far) - n * math.log(2) - gammaln(n + 1) - far / 2
-    return float(min(1.0, np.exp(logsumexp(logs))))
+    top = logs.max()
+    return min(1.0, math.exp(top) * float(np.exp(logs - top).sum()))
 
 
 def _sums(

@@ -211,10 +211,11 @@ def assign_phases(
         wanted.append((orbit, ORBIT_COLUMN))
     if len({column for _, column in wanted}) < len(wanted):
         raise ConfigError("Two orbits are given.", remedy="Give one, as `ephemeris` or `orbit`.")
+    options = Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate)
     task = _Task(
         tuple((_rotation(turning), turning, column) for turning, column in wanted),
         site,
-        Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate),
+        options,
         _offset(time_offset),
         pulse_numbers,
         overwrite,
@@ -314,8 +315,9 @@ def observation_timing(
     spans = np.column_stack([edge.to_value("s") + offset for edge in edges])
     seconds = np.atleast_1d((times - zero).to_value("s"))
     where = f"observation {observation.obs_id}"
-    precision = resolution(observation)
-    timing = run_timing(zero, spans, seconds, ephemeris, location, options, precision, where)
+    timing = run_timing(
+        zero, spans, seconds, ephemeris, location, options, resolution(observation), where
+    )
     return timing, location
 
 

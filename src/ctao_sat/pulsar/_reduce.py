@@ -31,7 +31,7 @@ from ctao_sat import dl4
 from ctao_sat.dl4._reduce import dataset_names
 from ctao_sat.errors import ConfigError, CtaoSatWarning, did_you_mean
 from ctao_sat.parallel import pmap
-from ctao_sat.pulsar._events import as_list, phases_of, with_events
+from ctao_sat.pulsar._events import as_list, event_phases, with_events
 from ctao_sat.pulsar._regions import PhaseRegions, shared_phases
 
 __all__ = ["reduce_phases"]
@@ -269,7 +269,7 @@ def _of_phases(
 ) -> MapDataset:
     """Return the dataset of one region, made of that of all phases."""
     whole = dataset.copy(name=f"{name}-{dataset.name}" if name else dataset.name)
-    phases = phases_of(observation, how.column)
+    phases = event_phases(observation, how.column)
     parts = {
         "counts": _counts(whole, observation, region.on_mask(phases)),
         "exposure": _exposure(whole, region.width_on if how.average == "phases" else 1.0),

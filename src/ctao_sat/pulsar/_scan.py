@@ -13,11 +13,12 @@ from astropy.table import Table
 from astropy.time import Time
 from gammapy.data import Observation, Observations
 from numpy.typing import ArrayLike
-from scipy.stats import chi2, norm
+from scipy.special import chdtrc
+from scipy.stats import norm
 
 from ctao_sat.errors import ConfigError, SelectionError
 from ctao_sat.kernels.periodicity import scan
-from ctao_sat.parallel import available_cpus, pmap
+from ctao_sat.parallel import pmap
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._events import as_list
 from ctao_sat.pulsar._periodicity import H_PENALTY, NO_WEIGHTS, checked_weights, h_p_value
@@ -28,6 +29,7 @@ __all__ = ["FrequencyScan", "frequency_scan"]
 
 # A grid beyond this takes hours and gigabytes.
 MAX_TRIALS = 10**8
+PARTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ class FrequencyScan:
         """Probability of the largest statistic in one trial, without pulses."""
         if self.statistic == "h":
             return h_p_value(self.largest, self.n_harmonics)
-        return float(chi2.sf(self.largest, 2 * self.n_harmonics))
+        return float(chdtrc(2 * self.n_harmonics, self.largest))
 
     @property
     def p_value(self) -> float:
@@ -308,8 +310,8 @@ def _values(
 ) -> np.ndarray:
     """Return the statistic of each trial, computed in bundles of similar size."""
     step = float(grid0[1] - grid0[0]) if len(grid0) > 1 else 0.0
-    # Enough to fill all workers, and to move the progress bar.
-    n_parts = min(len(grid0), max(1, math.ceil(32 / len(grid1))) * max(1, available_cpus()))
+    # Enough to fill workers, and to move the progress bar.
+    n_parts = min(len(grid0), math.ceil(PARTS / len(grid1)))
     columns = np.array_split(np.arange(len(grid0)), n_parts)
     bundles = [(grid0[part[0]], len(part), rate) for rate in grid1 for part in columns]
     work = functools.partial(_bundle, t=t, w=w, step=step, how=how)
