@@ -53,7 +53,7 @@ dl3.write(observations, "pulsar-phased", "gadf")
 selected = pulsar.select_events(
     observations, source.position, 0.15 * u.deg, energy_range=(None, 0.3 * u.TeV)
 )
-phases = np.concatenate([observation.events.table["PHASE"] for observation in selected])
+phases = np.concatenate([pulsar.event_phases(observation) for observation in selected])
 h, p = pulsar.h_test(phases)
 print(f"{len(phases)} events: H = {h:.1f}, p = {p:.1e}")
 

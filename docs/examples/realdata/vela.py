@@ -20,14 +20,14 @@ except PhaseError as error:
 
 # phases
 phased = pulsar.assign_phases(observation, ephemeris, barycentre=False, overwrite=True)
-phases = phased.events.table["PHASE"]
+phases = pulsar.event_phases(phased)
 difference = (phases - events["PHASE"] + 0.5) % 1 - 0.5
 print(f"column and phases differ by at most {np.abs(difference).max():.1e} turns")
 
 # tests
 vela = SkyCoord(128.8361, -45.1764, unit="deg")
 selected = pulsar.select_events(phased, vela, 0.2 * u.deg)[0]
-phases = selected.events.table["PHASE"]
+phases = pulsar.event_phases(selected)
 h, p = pulsar.h_test(phases)
 print(f"{len(phases)} events: H = {h:.4f}, p = {p:.3f}")
 for number in (2, 10):
@@ -44,11 +44,11 @@ plotting.save(ax, "vela-phaseogram.png")
 
 # truth
 true = phased.events.table["MC_ID"] == 91
-truth = phased.events.table["PHASE"][true]
+truth = pulsar.event_phases(phased)[true]
 print(f"{len(truth)} photons of Vela: H = {pulsar.h_test(truth).statistic:.3f}", end=", ")
 print(f"Z2_20 = {pulsar.z2_test(truth, 20).statistic:.3f}")
 
 # barycentre
 wrong = pulsar.assign_phases(observation, ephemeris, site="south", overwrite=True)
-smeared = wrong.events.table["PHASE"][true]
+smeared = pulsar.event_phases(wrong)[true]
 print(f"the same photons, barycentred: H = {pulsar.h_test(smeared).statistic:.3f}")

@@ -138,6 +138,22 @@ class FluxPointsConfig(Config):
 
 
 def check_range(section: str, low: Any, high: Any, name: str = "energy") -> None:
+    """Refuse a range whose ends are in the wrong order.
+
+    Parameters
+    ----------
+    section : str
+        Where the range is, for the message.
+    low, high : Quantity or None
+        Its ends; None is open.
+    name : str
+        What they are of: the keys are ``name_min`` and ``name_max``.
+
+    Raises
+    ------
+    ValueError
+        If low is not below high.
+    """
     if low is not None and high is not None and not low < high:
         raise ValueError(f"{section}.{name}_min is not below {section}.{name}_max")
 

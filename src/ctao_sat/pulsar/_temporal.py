@@ -14,8 +14,8 @@ from gammapy.modeling.models import (
     SpectralModel,
     TemporalModel,
 )
-from gammapy.utils.random import get_random_state
 
+from ctao_sat._gammapy import get_random_state
 from ctao_sat.dl3._sites import site_location
 from ctao_sat.errors import CtaoSatWarning
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
@@ -50,15 +50,15 @@ class PulsarTemporalModel(TemporalModel):
         Solar-system ephemeris, see `assign_phases`. By default "builtin", whatever the par file
         asks for: the same everywhere.
 
-    Raises
-    ------
-    ConfigError
-        If there is no such site.
-
     Attributes
     ----------
     largest_norm : float
         Upper bound of the values.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such site.
 
     Examples
     --------

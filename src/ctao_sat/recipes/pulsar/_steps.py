@@ -134,7 +134,7 @@ def event_table(observations: Observations) -> Table:
         format="jd",
         scale="tt",
     )
-    table["PHASE"] = np.concatenate([np.asarray(part.table["PHASE"]) for part in parts])
+    table["PHASE"] = np.concatenate([pulsar.event_phases(one) for one in observations])
     table["ENERGY"] = u.Quantity(
         np.concatenate([part.energy.to_value("TeV") for part in parts]), "TeV"
     )
