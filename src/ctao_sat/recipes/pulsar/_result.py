@@ -181,7 +181,9 @@ class PulsarRun(Run):
     def cards(self) -> list[tuple[str, str]]:
         """Return the numbers to see first in the report, label and value."""
         summary = self.summary
-        shown = [("H test", f"{summary['h']['statistic']:.1f} ({summary['h']['sigma']:.1f} σ)")]
+        sigma = summary["h"]["sigma"]
+        strength = "> 37 σ" if np.isinf(sigma) else f"{sigma:.1f} σ"
+        shown = [("H test", f"{summary['h']['statistic']:.1f} ({strength})")]
         if "regions" in summary:
             excess = summary["regions"]
             shown.append(("Excess, on phases", f"{excess['excess']:.0f} ({excess['sigma']:.1f} σ)"))

@@ -77,6 +77,11 @@ def _significance(found: Findings) -> float:
     return float(found.tests["significance"][0])
 
 
+def _sigma_text(sigma: float) -> str:
+    """Return a significance in words; a p-value below 1e-308 is zero."""
+    return "more than 37 sigma" if np.isinf(sigma) and sigma > 0 else f"{sigma:.1f} sigma"
+
+
 def _status(found: Findings, detected: bool) -> str:
     fits = [found.profile_fit]
     if found.spectrum is not None:
@@ -100,7 +105,7 @@ def _verdict(found: Findings, detected: bool) -> str:
     by = "the H test" if config.detect_by == "h" else "the regions of phase"
     return (
         f"Pulsations of {config.target.name} are {'' if detected else 'not '}detected: "
-        f"{_significance(found):.1f} sigma by {by}, in {found.livetime.to_value('h'):.2f} h of "
+        f"{_sigma_text(_significance(found))} by {by}, in {found.livetime.to_value('h'):.2f} h of "
         f"livetime ({runs}). The threshold for a detection is {config.detection_threshold:g} sigma."
     )
 
