@@ -308,7 +308,8 @@ def _values(
     progress: bool,
 ) -> np.ndarray:
     """Return the statistic of each trial, computed in bundles of similar size."""
-    step = float(grid0[1] - grid0[0]) if len(grid0) > 1 else 0.0
+    # Of neighbours, the difference would be rounded: turns of years add up.
+    step = float(grid0[-1] - grid0[0]) / max(len(grid0) - 1, 1)
     # Enough to fill workers, and to move the progress bar.
     n_parts = min(len(grid0), math.ceil(PARTS / len(grid1)))
     columns = np.array_split(np.arange(len(grid0)), n_parts)
