@@ -34,7 +34,7 @@ def observations(demo_dl3):
         pulsed = near & (rng.random(len(table)) < PULSED)
         phases[pulsed] = rng.uniform(-0.05, 0.05, pulsed.sum()) % 1
         table["PHASE"] = phases
-        with_phases = pulsar._events.with_events(one, np.ones(len(table), dtype=bool))
+        (with_phases,) = pulsar.select_events(one)
         with_phases.events = EventList(table)
         found.append(with_phases)
     return Observations(found)

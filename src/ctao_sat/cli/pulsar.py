@@ -12,7 +12,7 @@ from ctao_sat.cli._common import (
     progress_wanted,
     show_json,
 )
-from ctao_sat.cli.pulsar_test import test
+from ctao_sat.cli.pulsar_tests import test
 
 __all__ = ["pulsar"]
 

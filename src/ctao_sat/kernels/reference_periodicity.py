@@ -1,4 +1,4 @@
-"""The formulas of periodicity, written plainly: slow, and made to be read and compared with."""
+"""The formulas about phases, written plainly: slow, and made to be read and compared with."""
 
 import numpy as np
 

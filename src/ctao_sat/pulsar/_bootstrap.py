@@ -1,4 +1,4 @@
-"""Folded light curves, and errors of what is made of phases, by drawing them again."""
+"""Errors of what is made of phases, by drawing events again."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Events of observations: their phases, and selections of them."""
+"""Events of observations, as analyses of pulsars take them."""
 
 import copy
 from collections.abc import Iterable
@@ -56,15 +56,17 @@ def select_events(
         )
     selected = []
     for one in as_list(observations):
-        mask = np.ones(len(one.events.table), dtype=bool)
+        # They may come from a file, each time they are asked for.
+        events = one.events
+        mask = np.ones(len(events.table), dtype=bool)
         if position is not None:
-            mask &= one.events.radec.separation(position) <= radius
+            mask &= events.radec.separation(position) <= radius
         low, high = energy_range
         if low is not None:
-            mask &= one.events.energy >= low
+            mask &= events.energy >= low
         if high is not None:
-            mask &= one.events.energy < high
-        selected.append(with_events(one, mask))
+            mask &= events.energy < high
+        selected.append(with_events(one, EventList(events.table[mask], meta=events.meta)))
     return Observations(selected)
 
 
@@ -73,13 +75,12 @@ def as_list(observations: Observation | Iterable[Observation]) -> list[Observati
     return [observations] if isinstance(observations, Observation) else list(observations)
 
 
-def with_events(observation: Observation, mask: np.ndarray) -> Observation:
-    """Return an observation with some of the events, and the same responses."""
+def with_events(observation: Observation, events: EventList) -> Observation:
+    """Return an observation with other events, and the same responses."""
     # Not a copy of all: the responses are large, and nobody changes them.
-    selected = copy.copy(observation)
-    events = observation.events
-    selected.events = EventList(events.table[mask], meta=events.meta)
-    return selected
+    changed = copy.copy(observation)
+    changed.events = events
+    return changed
 
 
 def event_phases(observation: Observation, column: str = "PHASE") -> np.ndarray:

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from gammapy.data import Observation
+from gammapy.data import EventList, Observation
 from gammapy.datasets import (
     Datasets,
     MapDataset,
@@ -269,6 +269,8 @@ def _of_phases(
 ) -> MapDataset:
     """Return the dataset of one region, made of that of all phases."""
     whole = dataset.copy(name=f"{name}-{dataset.name}" if name else dataset.name)
+    # Read once.
+    observation = with_events(observation, observation.events)
     phases = event_phases(observation, how.column)
     parts = {
         "counts": _counts(whole, observation, region.on_mask(phases)),
@@ -299,7 +301,8 @@ def _of_phases(
 
 def _counts(dataset: MapDataset, observation: Observation, mask: np.ndarray) -> Map:
     maker = SpectrumDatasetMaker if dataset.counts.geom.is_region else MapDatasetMaker
-    return maker.make_counts(dataset.counts.geom, with_events(observation, mask))
+    events = EventList(observation.events.table[mask])
+    return maker.make_counts(dataset.counts.geom, with_events(observation, events))
 
 
 def _exposure(dataset: MapDataset, width: float) -> Map:

@@ -146,7 +146,8 @@ def frequency_scan(
 
     .. math:: \varphi = f_0 t + \frac{1}{2} f_1 t^2
 
-    with the time of emission t after the epoch. All runs are added coherently.
+    with the time of emission t after the epoch. All runs are added coherently; a glitch between
+    them, or a second derivative that counts, is not foreseen.
 
     Parameters
     ----------
@@ -170,7 +171,7 @@ def frequency_scan(
     epoch : `~astropy.time.Time`, optional
         To which the frequencies belong, at the barycentre. Default: the middle of the events,
         where errors of f0 and f1 do not depend on each other.
-    site, solar_ephem, barycentre, offline
+    site, solar_ephem, barycentre, offline : str, location, path or bool
         See `assign_phases`.
     n_jobs : int
         Number of workers, see `ctao_sat.parallel.pmap`.
@@ -213,9 +214,7 @@ def frequency_scan(
             remedy="Both must be positive.",
         )
     # It is searched for what the ephemeris does not know.
-    options = Options(
-        solar_ephem, barycentre, offline, max_phase_error=math.inf, extrapolate=True
-    )
+    options = Options(solar_ephem, barycentre, offline, max_phase_error=math.inf, extrapolate=True)
     references, times = _emission_times(as_list(observations), ephemeris, site, options)
     w = _joined_weights(weights, [len(one) for one in times])
     epoch, t = _since_epoch(references, times, epoch)
@@ -309,7 +308,8 @@ def _values(
     progress: bool,
 ) -> np.ndarray:
     """Return the statistic of each trial, computed in bundles of similar size."""
-    step = float(grid0[1] - grid0[0]) if len(grid0) > 1 else 0.0
+    # Of neighbours, the difference would be rounded: turns of years add up.
+    step = float(grid0[-1] - grid0[0]) / max(len(grid0) - 1, 1)
     # Enough to fill workers, and to move the progress bar.
     n_parts = min(len(grid0), math.ceil(PARTS / len(grid1)))
     columns = np.array_split(np.arange(len(grid0)), n_parts)

@@ -63,7 +63,7 @@ def _regions(on: tuple[str, ...], off: tuple[str, ...]) -> Any:
         return None
     if not (on and off):
         raise ConfigError("--on and --off go together.", remedy="Give both, or none.")
-    return PhaseRegions(on=_intervals(on), off=_intervals(off))
+    return PhaseRegions(on=tuple(_intervals(on)), off=tuple(_intervals(off)))
 
 
 def _intervals(texts: tuple[str, ...]) -> list[tuple[float, float]]:
