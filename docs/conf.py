@@ -50,6 +50,8 @@ html_sidebars = {
         "irf-performance",
         "likelihood",
         "pulsar-errors",
+        "pulsar-phases",
+        "pulsar-statistics",
         "pulsars",
         "recipe-pulsar",
         "recipe-spectrum-1d",
