@@ -70,7 +70,8 @@ for name, value, error in zip(fit.names, fit.values, fit.errors, strict=True):
     print(f"{name} = {value:.4f} +- {error:.4f}")
 ax = plotting.plot_profile(phases, regions=regions, model=fit.profile.density)
 plotting.save(ax, "pulsar-profile.png")
-times = Time(np.concatenate([observation.events.time.jd for observation in selected]), format="jd")
+times = np.concatenate([observation.events.time.tt.jd for observation in selected])
+times = Time(times, format="jd", scale="tt")
 ax = plotting.plot_phaseogram(phases, times, regions=regions, n_bins=25)
 plotting.save(ax, "pulsar-phaseogram.png")
 
