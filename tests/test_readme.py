@@ -118,7 +118,7 @@ def test_example_of_the_documentation(first_minutes, path):
 def test_configuration_of_the_pulsar_recipe(first_minutes):
     folder, _ = first_minutes
     examples = ROOT / "docs" / "examples"
-    if not (folder / "pulsar-dl3").is_dir():
+    if not (folder / "crab-pulsar-dl3").is_dir():
         run([sys.executable, str(examples / "pulsar.py")], folder)
     shutil.copy(examples / "pulsar.yaml", folder)
     output = run(["ctao-sat", "run", "pulsar.yaml"], folder)

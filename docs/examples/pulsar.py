@@ -9,7 +9,7 @@ import ctao_sat as sat
 from ctao_sat import dl3, plotting, pulsar, simulate
 
 # The rotation of the pulsar. Observers get such a file from radio or Fermi-LAT timing.
-Path("crab.par").write_text("""\
+Path("crab-pulsar.par").write_text("""\
 PSR    B0531+21
 RAJ    05:34:31.97232
 DECJ   22:00:52.0690
@@ -21,7 +21,7 @@ FINISH 61900
 EPHEM  builtin
 CLK    TT(TAI)
 """)
-ephemeris = pulsar.PulsarEphemeris.read("crab.par")
+ephemeris = pulsar.PulsarEphemeris.read("crab-pulsar.par")
 
 # Simulate: two pulses, seen from La Palma, with all delays to the barycentre.
 pulse = pulsar.PulseProfile(
@@ -40,14 +40,14 @@ data_store = simulate.observations(
     livetime=20 * u.min,
     irfs="demo-north",
     rng=np.random.default_rng(11),
-    path="pulsar-dl3",
+    path="crab-pulsar-dl3",
     start="2028-01-10T22:00:00",
 )
 
 # Phases of all events. They are new observations; what the phases are worth is in their headers.
 observations = pulsar.assign_phases(data_store.get_observations(), ephemeris)
 print(f"phases good to {observations[0].events.table.meta['PHERR']:.1e} turns")
-dl3.write(observations, "pulsar-phased", "gadf")
+dl3.write(observations, "crab-pulsar-phased", "gadf")
 
 # Events near the pulsar, and tests for pulsations.
 selected = pulsar.select_events(
