@@ -1,6 +1,7 @@
 """Events over the phase of a pulsar."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import astropy.units as u
@@ -17,6 +18,9 @@ from ctao_sat.pulsar import PhaseRegions
 from ctao_sat.pulsar._periodicity import checked_phases, checked_weights
 
 __all__ = ["plot_phaseogram", "plot_profile"]
+
+Density = Callable[[np.ndarray], ArrayLike]
+
 
 # Fewer counts a bin are noise to the eye, more bins are not seen.
 _COUNTS_A_BIN = 25
@@ -35,7 +39,7 @@ def plot_profile(
     *,
     weights: ArrayLike | None = None,
     regions: PhaseRegions | None = None,
-    model: Any = None,
+    model: Density | None = None,
     n_bins: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -248,7 +252,7 @@ def _mark_borders(ax: Axes, regions: PhaseRegions | None) -> None:
             label = "_"
 
 
-def _draw_model(ax: Axes, model: Any, scale: float) -> float:
+def _draw_model(ax: Axes, model: Density, scale: float) -> float:
     """Draw a density of phases as events a bin, and return its highest value."""
     phase = np.linspace(0.0, 1.0, 1001)[:-1]
     density = scale * np.asarray(model(phase), dtype=float)

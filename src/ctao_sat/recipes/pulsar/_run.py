@@ -53,13 +53,12 @@ def plan(config: PulsarConfig, *, n_jobs: int = 1) -> Plan:
     start = time.perf_counter()
     (first,) = steps.with_phases(observations[:1], inputs.ephemeris, config)
     seconds = time.perf_counter() - start
-    size = first.events.table["PHASE"].nbytes
     events = sum(len(observation.events.table) for observation in observations)
     return Plan(
         observations=inputs.table,
         cuts=inputs.cuts,
         seconds=seconds * len(observations),
-        megabytes=events * size / max(1, len(first.events.table)) / 1e6,
+        megabytes=events * len(first.events.table.colnames) * 8 / 1e6,
     )
 
 
