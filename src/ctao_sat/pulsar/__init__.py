@@ -1,23 +1,55 @@
-"""Pulsars: from event times to phases, and what phases tell.
+r"""Pulsars: from times of events to phases, and what phases tell.
+
+The question answered here: *when in the rotation of a pulsar, or in the orbit of a binary, was an
+event, how sure is that, and are there pulses?* The phase in turns of an event that arrives at the
+time ``t`` is
+
+.. math::
+
+    \phi(t) = \sum_n \frac{F_n}{(n + 1)!}\,(t_e - t_0)^{n + 1} + \phi_\mathrm{glitch}(t_e)
+    - \phi_\mathrm{ref}, \qquad
+    t_e = t + \Delta_\mathrm{TDB} - \Delta_\mathrm{Roemer} - \Delta_\mathrm{parallax}
+    - \Delta_\mathrm{Shapiro} - \Delta_\mathrm{binary}
+
+with the frequency :math:`F_0` and its derivatives at the epoch :math:`t_0`, as in TEMPO2 (Hobbs,
+Edwards & Manchester 2006, MNRAS 369, 655; Edwards et al. 2006, MNRAS 372, 1549). It is computed in
+full at a few nodes, and interpolated with an error that is checked.
 
 What to use when:
 
 ===================================================  ==============================================
-you want                                             start with
+you have or want                                     start with
 ===================================================  ==============================================
-the rotation of a pulsar, from a par file            `PulsarEphemeris`
-phases of the events of observations, or of times    `assign_phases`; `phases`
-to know whether phases are pulsed, pulse unknown     `h_test`
-the same, for a pulse with few harmonics             `z2_test`
-the same, from a histogram                           `chi2_test`
-pulses of a frequency that is not known well         `frequency_scan`
-counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
+a par file                                           `PulsarEphemeris.read`
+observations, whose events get phases                `assign_phases`
+times, which get phases                              `phases`
+the orbit of a binary                                `Orbit`, in the place of an ephemeris
+events near the pulsar, and the phases they have     `select_events`, `event_phases`
+to know whether there are pulses, of unknown shape   `h_test`
+the same, of a few harmonics; in a histogram         `z2_test`; `chi2_test`
+the same, of a frequency that is not known well      `frequency_scan`
+counts and significance of pulses known before       `PhaseRegions`, then ``statistic``
+weights of events, by what a model predicts          `event_weights`
 a profile of peaks, with errors                      `fit_profile`
 errors of anything else, by drawing events again     `bootstrap`; `folded_light_curve`
-weights of events, by what a model predicts          `event_weights`
-events near the pulsar, and the phases they have     `select_events`, `event_phases`
 spectra and maps of phase regions                    `reduce_phases`
+times of emission, for a scan of your own            `timing_polynomials`
 ===================================================  ==============================================
+
+Examples
+--------
+>>> import astropy.units as u
+>>> from astropy.time import Time
+>>> from ctao_sat import pulsar
+>>> ephemeris = pulsar.PulsarEphemeris.from_text(
+...     "PSR J0534+2200\nRAJ 05:34:31.97\nDECJ 22:00:52.1\nF0 29.9469\nPEPOCH 61770\n"
+...     "EPHEM builtin\nCLK TT(TAI)\n"
+... )
+>>> from astropy.coordinates import EarthLocation
+>>> north = EarthLocation.from_geodetic(-17.892, 28.7622, 2158)
+>>> times = Time("2028-01-01T00:00", scale="tt") + [0, 1, 2] * u.ms
+>>> pulsar.phases(times, ephemeris, north).round(4)
+array([0.6566, 0.6866, 0.7165])
 """
 
 from ctao_sat.pulsar._bootstrap import bootstrap, folded_light_curve

@@ -61,8 +61,8 @@ def phases(
         The pulsar, or the orbit.
     location : `~astropy.coordinates.EarthLocation` or None
         Where the times were taken; not needed without ``barycentre``.
-    solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate
-        See `assign_phases`.
+    solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate : optional
+        As in `assign_phases`.
 
     Returns
     -------

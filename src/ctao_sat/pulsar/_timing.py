@@ -71,8 +71,8 @@ def timing_polynomials(
         The pulsar.
     location : `~astropy.coordinates.EarthLocation` or None
         Where the telescopes stand; not needed without ``barycentre``.
-    solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate
-        See `assign_phases`.
+    solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate : optional
+        As in `assign_phases`.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def timing_polynomials(
     >>> start = Time("2028-01-01T02:00", scale="tt")
     >>> run = timing_polynomials(start, start + 20 * u.min, ephemeris, north)
     >>> run.phases(run.seconds(start + [1, 2] * u.min)).round(4)
-    array([0.0479, 0.8637])
+    array([0.1651, 0.9302])
     """
     options = Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate)
     begin, end = np.atleast_1d(start.tt), np.atleast_1d(stop.tt)
