@@ -163,3 +163,42 @@ def pint_turns():
         )
 
     return turns
+
+
+@pytest.fixture(scope="session")
+def kernel_file(tmp_path_factory):
+    """Return a kernel file for the days around START, made of ERFA's ephemeris."""
+    from jplephem.daf import DAF, FTPSTR
+
+    path = tmp_path_factory.mktemp("kernels") / "de999.bsp"
+    with path.open("w+b") as file:
+        header = b"DAF/SPK " + np.array([2, 6], "<i4").tobytes() + b"made for a test".ljust(60)
+        header += np.array([2, 2, 513 - 128], "<i4").tobytes() + b"LTL-IEEE"
+        file.write(header.ljust(699, b"\0") + FTPSTR.ljust(325, b"\0"))
+        file.write(np.zeros(256))
+        daf = DAF(file)
+        for center, target, body in ((0, 3, "earth"), (3, 399, None), (0, 10, "sun")):
+            first, last, values = segment(body)
+            daf.add_array(b"test", (first, last, target, center, 1, 2, 0, 0), values)
+    return path
+
+
+def segment(body):
+    """Return begin, end and the numbers of a segment of type 2: positions in km."""
+    from astropy.coordinates import get_body_barycentric
+    from numpy.polynomial import chebyshev
+
+    day, n, order = 86400.0, 20, 13
+    first = np.floor((START.tdb.jd - 2451545.0) - n / 2) * day
+    x = np.cos(np.pi * (np.arange(order) + 0.5) / order)
+    records = []
+    for i in range(n):
+        middle, half = first + (i + 0.5) * day, 0.5 * day
+        places = np.zeros((3, order))
+        if body:
+            times = Time(2451545.0, (middle + half * x) / day, format="jd", scale="tdb")
+            places = get_body_barycentric(body, times, ephemeris="builtin").xyz.to_value("km")
+        terms = chebyshev.chebfit(x, places.T, order - 1)
+        records.append(np.concatenate([[middle, half], terms.T.ravel()]))
+    size = 2 + 3 * order
+    return first, first + n * day, np.concatenate([*records, [first, day, size, n]])

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from astropy.time import Time
 
-from ctao_sat.errors import ConfigError, CtaoSatWarning, MissingDataError, PhaseError
+from ctao_sat.errors import (
+    ConfigError,
+    CtaoSatWarning,
+    FileFormatError,
+    MissingDataError,
+    PhaseError,
+)
 from ctao_sat.pulsar import PulsarEphemeris, phases
 from ctao_sat.pulsar._budget import phase_budget
 from ctao_sat.pulsar._solar_system import solar_system
@@ -171,3 +177,29 @@ def test_the_budget_part_by_part(pars, start):
         1.4e-6 * f, rel=0.01
     )
     assert "parameters" in str(found)
+
+
+@pytest.mark.parametrize("backend", ["native", "pint"])
+def test_a_kernel_file(backend, pars, north, start, kernel_file, no_network):
+    from astropy.coordinates import solar_system_ephemeris
+
+    ephemeris = changed(pars, EPHEM="DE999", TZRMJD="58001.5")
+    before = solar_system_ephemeris.get()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = phases(start, ephemeris, north, solar_ephem=kernel_file, backend=backend)
+        folder = phases(start, ephemeris, north, solar_ephem=kernel_file.parent, backend=backend)
+    assert found == folder
+    assert solar_system_ephemeris.get() == before
+    # The kernel was made of the built-in ephemeris.
+    builtin = phases(start, changed(pars, TZRMJD="58001.5"), north)
+    assert abs(found[0] - builtin[0]) < 1e-7
+    with pytest.raises(PhaseError, match="not in the kernel"):
+        phases(start + 1 * u.yr, ephemeris, north, solar_ephem=kernel_file, backend=backend)
+
+
+def test_a_kernel_file_that_is_none(pars, north, start, tmp_path):
+    broken = tmp_path / "de440.bsp"
+    broken.write_bytes(b"no kernel")
+    with pytest.raises(FileFormatError, match="cannot be read"):
+        phases(start, changed(pars, EPHEM="DE440"), north, solar_ephem=broken)

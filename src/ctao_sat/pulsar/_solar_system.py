@@ -4,12 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from astropy.coordinates import get_body_barycentric
+from astropy.time import Time
 from astropy.utils.data import is_url_in_cache
 
 from ctao_sat.config import expand_path
-from ctao_sat.errors import ConfigError, MissingDataError
+from ctao_sat.errors import ConfigError, FileFormatError, MissingDataError, PhaseError
 
-__all__ = ["SolarSystem", "solar_system"]
+__all__ = ["SolarSystem", "check_kernel", "solar_system"]
 
 BUILTIN = "builtin"
 # Where astropy would get a kernel from; the cache knows it by this address.
@@ -97,6 +99,57 @@ def solar_system(wanted: str | os.PathLike, of_solution: str, offline: bool) -> 
     if address is None:
         return _builtin(requested)
     return SolarSystem(requested, name, address, _difference(requested, name))
+
+
+def check_kernel(solar: SolarSystem, times: Time) -> None:
+    """Make sure that a kernel can be read, and covers times.
+
+    Parameters
+    ----------
+    solar : SolarSystem
+        The ephemeris.
+    times : `~astropy.time.Time`, shape (n,)
+        Times, of the scale TT or TDB.
+
+    Raises
+    ------
+    ConfigError
+        If ``jplephem`` is not installed.
+    MissingDataError
+        If the kernel cannot be downloaded.
+    FileFormatError
+        If it is no kernel, or lacks the Earth or the Sun.
+    PhaseError
+        If a time is not in it.
+    """
+    if solar.kernel == BUILTIN:
+        return
+    try:
+        for body in ("earth", "sun"):
+            get_body_barycentric(body, times, ephemeris=solar.kernel)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "Kernel files are read by jplephem, which is not installed.",
+            remedy="Install it: pip install 'ctao-sat[pulsar]'; or take solar_ephem='builtin'.",
+        ) from error
+    except OSError as error:
+        raise MissingDataError(
+            f"The kernel '{solar.used}' cannot be had: {error}.",
+            remedy="Give its file, or take 'builtin'.",
+            where=solar.kernel,
+        ) from error
+    except (ValueError, KeyError) as error:
+        if hasattr(error, "out_of_range_times"):
+            raise PhaseError(
+                f"Times around MJD {times[0].mjd:.1f} are not in the kernel: {error}.",
+                remedy="Take a kernel that covers events and TZRMJD.",
+                where=solar.kernel,
+            ) from error
+        raise FileFormatError(
+            f"The kernel '{solar.used}' cannot be read: {error}.",
+            remedy="Give an SPK file of a planetary ephemeris, such as de440s.bsp.",
+            where=solar.kernel,
+        ) from error
 
 
 def _addresses(name: str) -> list[str]:

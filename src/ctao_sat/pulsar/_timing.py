@@ -16,7 +16,7 @@ from ctao_sat.pulsar._budget import PhaseBudget, check_budget, phase_budget
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._intervals import covering
 from ctao_sat.pulsar._nodes import TimingPolynomials, fit_polynomials
-from ctao_sat.pulsar._solar_system import SolarSystem, solar_system
+from ctao_sat.pulsar._solar_system import SolarSystem, check_kernel, solar_system
 from ctao_sat.pulsar._solution import TimingSolution
 
 __all__ = ["Options", "RunTiming", "run_timing", "timing_polynomials"]
@@ -159,9 +159,7 @@ def run_timing(
     solar = None
     if options.barycentre:
         location = _needed(solution, location)
-        solar = solar_system(options.solar_ephem, solution.ephem, options.offline)
-        if str(options.solar_ephem).lower() == "par":
-            _warn_of_other(solar, solution)
+        solar = _solar_system(options, solution, first, last)
     middle = 0.5 * (intervals[0, 0] + intervals[-1, 1])
     backend = spin_backend(
         name,
@@ -174,6 +172,19 @@ def run_timing(
     budget = phase_budget(solution, first, last, solar, polynomials.residual, resolution)
     check_budget(budget, options.max_phase_error, where)
     return RunTiming(polynomials, solution, solar, name, budget)
+
+
+def _solar_system(
+    options: Options, solution: TimingSolution, first: Time, last: Time
+) -> SolarSystem:
+    solar = solar_system(options.solar_ephem, solution.ephem, options.offline)
+    days = [first.mjd, last.mjd]
+    if solution.reference is not None:
+        days.append(sum(solution.reference.mjd))
+    check_kernel(solar, Time(days, format="mjd", scale="tdb"))
+    if str(options.solar_ephem).lower() == "par":
+        _warn_of_other(solar, solution)
+    return solar
 
 
 def _needed(solution: TimingSolution, location: EarthLocation | None) -> EarthLocation:
