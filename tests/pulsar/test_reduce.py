@@ -10,7 +10,7 @@ from gammapy.makers import PhaseBackgroundMaker, SpectrumDatasetMaker
 from gammapy.maps import MapAxis, RegionGeom, WcsGeom
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
 from numpy.testing import assert_allclose, assert_array_equal
-from regions import CircleSkyRegion
+from regions import CircleSkyRegion, PointSkyRegion
 
 from ctao_sat import dl3, dl4, dl5, pulsar
 from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError, MissingColumnError
@@ -216,6 +216,21 @@ def test_maps_with_a_background_model(observations, sky):
     found = (turn[0].counts.data * outside)[turn[0].mask_safe.data].sum()
     expected = (turn[0].npred_background().data * outside)[turn[0].mask_safe.data].sum()
     assert expected == pytest.approx(found, rel=1e-5)
+
+
+@pytest.mark.realdata
+def test_energy_dependent_radius(gammapy_data, axis):
+    """A point with RAD_MAX: on and off phases are counted within the radius of each energy."""
+    store = dl3.open_dl3(gammapy_data / "magic/rad_max/data")
+    (one,) = pulsar.select_events(dl3.read_observations(store, store.obs_ids[:1]))
+    one.events.table["PHASE"] = np.random.default_rng(62).random(len(one.events.table))
+    geometry = RegionGeom.create(PointSkyRegion(TARGET), axes=[axis])
+    (whole,) = dl4.reduce([one], geometry)
+    turn = pulsar.PhaseRegions(on=(0.0, 0.4), off=(0.4, 1.0))
+    (part,) = pulsar.reduce_phases(one, geometry, turn)
+    assert_array_equal(part.counts.data + part.counts_off.data, whole.counts.data)
+    assert_allclose(part.exposure.data, 0.4 * whole.exposure.data)
+    assert part.counts.data.sum() > 10
 
 
 def test_observations_are_not_changed(observations, geometry):
