@@ -14,7 +14,7 @@ from ctao_sat.errors import ConfigError, EphemerisError, did_you_mean
 from ctao_sat.pulsar._native import Barycentre, arrival_tdb, since, spin_phase
 from ctao_sat.pulsar._nodes import Nodes
 from ctao_sat.pulsar._pint import PintDelays, pint_delays
-from ctao_sat.pulsar._reference import dispersion_delay, reference_place
+from ctao_sat.pulsar._reference import check_dispersion, dispersion_delay, reference_place
 from ctao_sat.pulsar._solution import Glitch, TimingSolution
 from ctao_sat.pulsar._twofloat import Pair, add
 
@@ -141,7 +141,7 @@ def choose_backend(wanted: str, solution: TimingSolution) -> str:
             remedy="Take backend='pint', with PINT installed: pip install 'ctao-sat[pulsar]'.",
             where=f"line {line.line}",
         )
-    if wanted == "pint" and solution.text:
+    if wanted == "pint" and solution.lines:
         return wanted
     # What did not come from a par file, an orbit, is never PINT's.
     return "pint" if solution.unsupported else "native"
@@ -186,6 +186,7 @@ def _phase_zero(solution: TimingSolution, delays: Delays | None, kernel: str) ->
     reference = solution.reference
     assert reference is not None
     place = reference_place(solution)
+    check_dispersion(solution)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=erfa.ErfaWarning)
         scale = "tdb" if place is None else "utc"
@@ -209,5 +210,11 @@ def _native_delay(
 ) -> np.ndarray:
     if place is None:
         return np.array([dispersion_delay(solution, tdb[0], 1.0)])
+    if np.isnan(solution.ra):
+        raise EphemerisError(
+            f"Phase zero is at a place on Earth, and the par file of {solution.name} has no RAJ "
+            "and DECJ.",
+            remedy="Complete it, refer phase zero to the barycentre (TZRSITE @), or remove TZRMJD.",
+        )
     barycentre = Barycentre(place, solution, kernel)
     return barycentre.delay(tdb) + dispersion_delay(solution, tdb[0], barycentre.doppler(tdb[0]))
