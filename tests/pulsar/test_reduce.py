@@ -180,6 +180,9 @@ def test_maps_of_phases(observations, sky):
     (stacked,) = pulsar.reduce_phases(observations, sky, REGIONS, stack=True)
     singles = pulsar.reduce_phases(observations, sky, REGIONS)
     assert isinstance(stacked, MapDatasetOnOff)
+    # Wider than the axis of reconstructed energy by a factor of five on either side.
+    bounds = stacked.exposure.geom.axes["energy_true"].bounds
+    assert_allclose([edge.to_value("TeV") for edge in bounds], [0.02, 150])
     safe = stacked.mask_safe.data
     assert_allclose(stacked.alpha.data[safe & (stacked.acceptance_off.data > 0)], 0.5)
     for name in ("counts", "counts_off"):
@@ -271,9 +274,11 @@ def test_options_that_do_not_go_together(observations, geometry, change, message
         pulsar.reduce_phases(observations, geometry, regions, **change)
 
 
-def test_background_of_maps(observations, sky):
+def test_options_of_maps(observations, sky):
     with pytest.raises(ConfigError, match="no background 'reflected' for a WcsGeom"):
         pulsar.reduce_phases(observations, sky, REGIONS, background="reflected")
+    with pytest.raises(ConfigError, match="no containment correction for maps"):
+        pulsar.reduce_phases(observations, sky, REGIONS, containment_correction=True)
 
 
 def test_phases_must_be_there(observations, geometry):
