@@ -155,7 +155,6 @@ def pint_turns():
                 "oracle",
                 ephem="builtin",
                 include_bipm=False,
-                include_gps=False,
                 planets=True,
             )
             phase = model.phase(toas, abs_phase="TZRMJD" in par)

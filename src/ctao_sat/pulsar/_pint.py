@@ -80,7 +80,6 @@ class PintDelays:
             freqs=self.frequency,
             ephem=self._ephem(),
             include_bipm=False,
-            include_gps=False,
             planets=self.planets,
         )
 
