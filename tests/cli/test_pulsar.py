@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from astropy.io import fits
 
 from ctao_sat import dl3
 
@@ -63,6 +64,29 @@ def test_files_options_and_json(call, data):
     assert first["events"] > 100
     table = dl3.open_dl3(found["path"]).get_observations()[0].events.table
     assert {"PHASE", "PULSE_N", "ORBPHASE"} <= set(table.colnames)
+
+
+def test_events_without_responses(call, data):
+    with fits.open(data / "dl3" / "obs_000001.fits") as hdus:
+        fits.HDUList([hdus[0], hdus["EVENTS"], hdus["GTI"]]).writeto(data / "events.fits")
+    code, out, err = call("pulsar", "phase", "events.fits", "--par", "crab.par", "-o", "new")
+    assert (code, err) == (0, "")
+    assert "events of 1 observations" in out
+
+
+def test_the_dialect_of_ctao(call, data):
+    (data / "product.yaml").write_text(
+        "contact: {name: A. Person, organization: An institute, email: a@b.org}\n"
+        "curation: {license: CC-BY-4.0, license_url: 'https://spdx.org/licenses'}\n"
+        "instance: {facility_name: Simulated-CTAO}\n"
+    )
+    code, _, err = call(
+        "pulsar", "phase", "dl3", "--par", "crab.par", "--dialect", "ctao-gadf", "--rounding",
+        "--metadata", "product.yaml", "-o", "new",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    header = fits.getheader(data / "new" / "obs_000001.fits", "EVENTS")
+    assert header["PHPSR"] == "J0534+2200"
 
 
 @pytest.mark.filterwarnings("default::ctao_sat.errors.CtaoSatWarning")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.time import Time
 
-from ctao_sat.dl3._sites import site_location
+from ctao_sat.dl3._sites import bundled_earth_rotation, site_location
 
 _MADE_WITH = "EPHEM builtin\nCLK TT(TAI)\nUNITS TDB\n"
 START = Time("2017-09-04T02:24", scale="tt")
@@ -129,7 +129,8 @@ def quiet_pint():
     import loguru
 
     loguru.logger.disable("pint")
-    with warnings.catch_warnings():
+    # As the code under test does: without the network, from the tables of astropy.
+    with bundled_earth_rotation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
@@ -154,7 +155,6 @@ def pint_turns():
                 "oracle",
                 ephem="builtin",
                 include_bipm=False,
-                include_gps=False,
                 planets=True,
             )
             phase = model.phase(toas, abs_phase="TZRMJD" in par)
@@ -168,9 +168,21 @@ def pint_turns():
 @pytest.fixture(scope="session")
 def kernel_file(tmp_path_factory):
     """Return a kernel file for the days around START, made of ERFA's ephemeris."""
+    return write_kernel(tmp_path_factory.mktemp("kernels") / "de999.bsp")
+
+
+@pytest.fixture(scope="session")
+def moved_kernel_file(tmp_path_factory):
+    """Return the same with the Earth as far off as ERFA's is at most from JPL's."""
+    direction = np.array([0.1, 0.9, 0.4])  # About that of the Crab.
+    shift = 13.4 * direction / np.linalg.norm(direction)
+    return write_kernel(tmp_path_factory.mktemp("kernels") / "de998.bsp", shift)
+
+
+def write_kernel(path, shift=(0.0, 0.0, 0.0)):
+    """Write a kernel file, with the Earth moved by some km."""
     from jplephem.daf import DAF, FTPSTR
 
-    path = tmp_path_factory.mktemp("kernels") / "de999.bsp"
     with path.open("w+b") as file:
         header = b"DAF/SPK " + np.array([2, 6], "<i4").tobytes() + b"made for a test".ljust(60)
         header += np.array([2, 2, 513 - 128], "<i4").tobytes() + b"LTL-IEEE"
@@ -178,12 +190,12 @@ def kernel_file(tmp_path_factory):
         file.write(np.zeros(256))
         daf = DAF(file)
         for center, target, body in ((0, 3, "earth"), (3, 399, None), (0, 10, "sun")):
-            first, last, values = segment(body)
+            first, last, values = segment(body, shift if body == "earth" else (0.0, 0.0, 0.0))
             daf.add_array(b"test", (first, last, target, center, 1, 2, 0, 0), values)
     return path
 
 
-def segment(body):
+def segment(body, shift):
     """Return begin, end and the numbers of a segment of type 2: positions in km."""
     from astropy.coordinates import get_body_barycentric
     from numpy.polynomial import chebyshev
@@ -198,7 +210,7 @@ def segment(body):
         if body:
             times = Time(2451545.0, (middle + half * x) / day, format="jd", scale="tdb")
             places = get_body_barycentric(body, times, ephemeris="builtin").xyz.to_value("km")
-        terms = chebyshev.chebfit(x, places.T, order - 1)
+        terms = chebyshev.chebfit(x, places.T + shift, order - 1)
         records.append(np.concatenate([[middle, half], terms.T.ravel()]))
     size = 2 + 3 * order
     return first, first + n * day, np.concatenate([*records, [first, day, size, n]])

@@ -48,6 +48,14 @@ def test_new_columns_and_nothing_else(observations, phased, crab, north):
         assert after.gti.time_sum == before.gti.time_sum
 
 
+def test_the_error_budget_is_not_exceeded(phased, pars, pint_turns, north):
+    for observation in phased:
+        table = observation.events.table[::10]
+        turns = pint_turns(pars["crab"], table["TIME"], north)
+        off = np.asarray(turns - table["PULSE_N"] - table["PHASE"], dtype=float)
+        assert 0 < np.max(np.abs(off)) < 3e-8 < table.meta["PHERR"]
+
+
 def test_one_is_one(observations, phased, crab):
     one = assign_phases(observations[0], crab)
     assert isinstance(one, dl3.Observation)

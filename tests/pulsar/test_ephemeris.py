@@ -1,5 +1,6 @@
 """Par files are read strictly, kept to the last byte, and chosen by time."""
 
+import numpy as np
 import pytest
 from astropy.time import Time
 
@@ -141,7 +142,7 @@ def test_several_ranges_of_validity(north):
         for i in range(3)
     ]
     ephemeris = read("".join(parts))
-    assert [one.text for one in ephemeris.solutions] == parts
+    assert [one.start for one in ephemeris.solutions] == [58000, 58030, 58060]
     when = Time([58015.0, 58040.0, 58089.0], format="mjd", scale="tt")
     assert [ephemeris.at(time).spin[0][0] for time in when] == [10, 11, 12]
     with pytest.raises(ConfigError, match="has 3 timing solutions"):
@@ -149,3 +150,24 @@ def test_several_ranges_of_validity(north):
     late = Time(58100.0, format="mjd", scale="tt")
     with pytest.raises(PhaseError, match=r"valid from MJD 58060.0 to 58090.0, 10.0 days off"):
         timing_polynomials(late, late, ephemeris, north)
+
+
+def test_delays_of_radio_waves_move_phase_zero_alone(pars, start, south):
+    lines = "DMX_0001 1e-3\nDMXR1_0001 58000\nDMXR2_0001 58001\nCORRECT_TROPOSPHERE Y\nFD1 1e-5\n"
+    for name in ("crab", "binary"):
+        text = pars[name].replace("TZRFRQ 1400", "TZRFRQ 0")
+        plain, more = (
+            timing_polynomials(start, start, read(one), south) for one in (text, text + lines)
+        )
+        np.testing.assert_array_equal(more.phases(np.zeros(1)), plain.phases(np.zeros(1)))
+        text = text.replace("TZRFRQ 0", "TZRFRQ 1400") + lines
+        with pytest.raises(EphemerisError, match="Phase zero is at 1400 MHz, where DMX_0001"):
+            timing_polynomials(start, start, read(text), south)
+
+
+def test_phase_zero_on_earth_needs_a_direction(start):
+    text = MINIMAL + "TZRMJD 58000\nTZRSITE coe\n"
+    with pytest.raises(EphemerisError, match="has no RAJ and DECJ"):
+        timing_polynomials(start, start, read(text), None, barycentre=False)
+    with pytest.raises(EphemerisError, match="TZRSITE = 'moon' of phase zero is not known"):
+        timing_polynomials(start, start, read(text.replace("coe", "moon")), None, barycentre=False)

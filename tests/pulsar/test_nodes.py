@@ -112,3 +112,31 @@ def test_no_times_and_no_place(pars, north, start):
 def test_all_events_are_covered(intervals, seconds, expected):
     found = covering(np.array(intervals, dtype=float).reshape(-1, 2), np.array(seconds))
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("after", "pieces"), [(-900.0, 1), (0.0, 1), (5e-7, 1), (901.0, 2), (1e4, 1)]
+)
+def test_two_glitches_at_once_wherever_they_are(after, pieces, pars, start, south):
+    one = timing_polynomials(
+        start, start + 30 * u.min, PulsarEphemeris.from_text(pars["glitch"]), south
+    )
+    arrival = one.epoch + one.edges[0, 1] * u.s
+    second = [line.replace("_1", "_2") for line in pars["glitch"].splitlines() if line[:2] == "GL"]
+    twice = PulsarEphemeris.from_text(pars["glitch"] + "\n".join(second))
+    # Intervals are a second longer on each side.
+    begin = arrival + (1 - after) * u.s
+    run = timing_polynomials(begin, begin + 30 * u.min, twice, south)
+    assert len(run.edges) == pieces
+    assert run.residual < 1e-8
+    if after in (-900.0, 1e4):
+        return
+    whole = timing_polynomials(arrival - 900 * u.s, arrival + 900 * u.s, twice, south)
+    later = arrival + [0.001, 800] * u.s
+    found, expected = (poly.phases(poly.seconds(later)) for poly in (run, whole))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
+
+
+def test_no_number_is_no_success():
+    with pytest.raises(PhaseError, match="error is nan"):
+        fit_polynomials(np.array([[0.0, 10.0]]), Wavy(600.0, amplitude=np.nan))

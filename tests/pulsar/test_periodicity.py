@@ -87,6 +87,9 @@ def test_probability_of_h_is_that_of_kerr(max_harmonics):
 def test_probability_of_h_near_the_formula_of_de_jager_and_buesching():
     for h in (1, 10, 23, 50, 70):
         assert pulsar.h_p_value(h) == pytest.approx(math.exp(-0.4 * h), rel=0.06)
+    # In the bulk, no set of 10,000 tells them apart.
+    bulk = [pulsar.h_p_value(h) - math.exp(-0.4 * h) for h in np.arange(0, 30, 0.1)]
+    assert 0.001 < max(bulk) < 0.0015
     # Beyond what they simulated.
     assert math.exp(-0.4 * 200) / pulsar.h_p_value(200) == pytest.approx(15, rel=0.01)
 

@@ -159,6 +159,19 @@ def test_a_peak_that_is_not_there_ends_at_a_limit():
     assert "At a limit: fraction_1" in found.message
 
 
+def test_pulses_without_a_constant():
+    """Between two peaks there is nothing that keeps the sum of fractions from exceeding 1."""
+    rng = np.random.default_rng(10)
+    x = np.concatenate([rng.normal(0.2, 0.01, 300), rng.normal(0.7, 0.01, 700)])
+    start = [GaussianPeak(0.21, 0.02, 0.4), GaussianPeak(0.69, 0.02, 0.4)]
+    found = pulsar.fit_profile(x, start)
+    assert "At a limit: sum of fractions" in found.message
+    assert found.profile.constant == pytest.approx(0, abs=1e-6)
+    fractions = [peak.fraction for peak in found.profile.peaks]
+    assert fractions == pytest.approx([0.3, 0.7], abs=0.06)
+    assert found.values[[0, 3]] == pytest.approx([0.2, 0.7], abs=0.003)
+
+
 def test_a_fit_without_convergence_says_so():
     # A peak without events may be anywhere.
     peak = GaussianPeak(0.3, 0.1, 0.0)

@@ -10,7 +10,7 @@ from gammapy.makers import PhaseBackgroundMaker, SpectrumDatasetMaker
 from gammapy.maps import MapAxis, RegionGeom, WcsGeom
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
 from numpy.testing import assert_allclose, assert_array_equal
-from regions import CircleSkyRegion
+from regions import CircleSkyRegion, PointSkyRegion
 
 from ctao_sat import dl3, dl4, dl5, pulsar
 from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError, MissingColumnError
@@ -180,6 +180,9 @@ def test_maps_of_phases(observations, sky):
     (stacked,) = pulsar.reduce_phases(observations, sky, REGIONS, stack=True)
     singles = pulsar.reduce_phases(observations, sky, REGIONS)
     assert isinstance(stacked, MapDatasetOnOff)
+    # Wider than the axis of reconstructed energy by a factor of five on either side.
+    bounds = stacked.exposure.geom.axes["energy_true"].bounds
+    assert_allclose([edge.to_value("TeV") for edge in bounds], [0.02, 150])
     safe = stacked.mask_safe.data
     assert_allclose(stacked.alpha.data[safe & (stacked.acceptance_off.data > 0)], 0.5)
     for name in ("counts", "counts_off"):
@@ -216,6 +219,21 @@ def test_maps_with_a_background_model(observations, sky):
     found = (turn[0].counts.data * outside)[turn[0].mask_safe.data].sum()
     expected = (turn[0].npred_background().data * outside)[turn[0].mask_safe.data].sum()
     assert expected == pytest.approx(found, rel=1e-5)
+
+
+@pytest.mark.realdata
+def test_energy_dependent_radius(gammapy_data, axis):
+    """A point with RAD_MAX: on and off phases are counted within the radius of each energy."""
+    store = dl3.open_dl3(gammapy_data / "magic/rad_max/data")
+    (one,) = pulsar.select_events(dl3.read_observations(store, store.obs_ids[:1]))
+    one.events.table["PHASE"] = np.random.default_rng(62).random(len(one.events.table))
+    geometry = RegionGeom.create(PointSkyRegion(TARGET), axes=[axis])
+    (whole,) = dl4.reduce([one], geometry)
+    turn = pulsar.PhaseRegions(on=(0.0, 0.4), off=(0.4, 1.0))
+    (part,) = pulsar.reduce_phases(one, geometry, turn)
+    assert_array_equal(part.counts.data + part.counts_off.data, whole.counts.data)
+    assert_allclose(part.exposure.data, 0.4 * whole.exposure.data)
+    assert part.counts.data.sum() > 10
 
 
 def test_observations_are_not_changed(observations, geometry):
@@ -256,9 +274,11 @@ def test_options_that_do_not_go_together(observations, geometry, change, message
         pulsar.reduce_phases(observations, geometry, regions, **change)
 
 
-def test_background_of_maps(observations, sky):
+def test_options_of_maps(observations, sky):
     with pytest.raises(ConfigError, match="no background 'reflected' for a WcsGeom"):
         pulsar.reduce_phases(observations, sky, REGIONS, background="reflected")
+    with pytest.raises(ConfigError, match="no containment correction for maps"):
+        pulsar.reduce_phases(observations, sky, REGIONS, containment_correction=True)
 
 
 def test_phases_must_be_there(observations, geometry):

@@ -192,6 +192,20 @@ def test_what_cannot_be_scanned(nights, ephemeris, change, message):
         pulsar.frequency_scan(nights, ephemeris, **({"f0": (1.0, 1.0)} | change))
 
 
+def test_runs_without_events_do_not_matter(nights, ephemeris, truth):
+    empty = nights[4].copy(in_memory=True, events=EventList(nights[4].events.table[:0]))
+    trial = {"f0": (truth[0], truth[0] + 1e-6)}
+    some = pulsar.frequency_scan([nights[0], empty, nights[9]], ephemeris, **trial)
+    same = pulsar.frequency_scan([nights[0], nights[9]], ephemeris, **trial)
+    np.testing.assert_array_equal(some.values, same.values)
+
+
+def test_one_event(nights, ephemeris):
+    one = nights[0].copy(in_memory=True, events=EventList(nights[0].events.table[:1]))
+    scan = pulsar.frequency_scan(one, ephemeris, f0=(1.0, 1.0))
+    assert scan.largest == pytest.approx(2)
+
+
 def test_without_events(nights, ephemeris):
     empty = nights[0].copy(in_memory=True, events=EventList(nights[0].events.table[:0]))
     with pytest.raises(SelectionError, match="no event"):

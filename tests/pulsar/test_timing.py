@@ -203,3 +203,16 @@ def test_a_kernel_file_that_is_none(pars, north, start, tmp_path):
     broken.write_bytes(b"no kernel")
     with pytest.raises(FileFormatError, match="cannot be read"):
         phases(start, changed(pars, EPHEM="DE440"), north, solar_ephem=broken)
+
+
+def test_another_ephemeris_stays_within_its_error(pars, north, start, moved_kernel_file):
+    ephemeris = changed(pars, EPHEM="DE998", TZRMJD=None)
+    times = start + np.linspace(0, 5, 20) * u.d
+    true = phases(times, ephemeris, north, solar_ephem=moved_kernel_file)
+    with pytest.warns(CtaoSatWarning, match="'builtin' is used"):
+        found = phases(times, ephemeris, north)
+    off = np.abs((found - true + 0.5) % 1 - 0.5)
+    error = solar_system("par", "DE998", offline=True).error * 29.7028547
+    assert np.all(off <= error)
+    # Nearly all of the 13.4 km is along the line of sight.
+    assert np.min(off) > 0.95 * error

@@ -7,9 +7,9 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from astropy.time import Time
 from gammapy.data import EventList, FixedPointingInfo, Observation
-from gammapy.datasets import FluxPointsDataset, MapDataset
+from gammapy.datasets import FluxPointsDataset, MapDataset, SpectrumDatasetOnOff
 from gammapy.makers import MapDatasetMaker
-from gammapy.maps import MapAxis, MapCoord, WcsGeom
+from gammapy.maps import MapAxis, MapCoord, RegionGeom, WcsGeom
 from gammapy.modeling.models import (
     FoVBackgroundModel,
     GaussianSpatialModel,
@@ -17,6 +17,7 @@ from gammapy.modeling.models import (
     PowerLawSpectralModel,
     SkyModel,
 )
+from gammapy.stats import get_wstat_mu_bkg
 from numpy.testing import assert_allclose
 from regions import CircleSkyRegion
 
@@ -144,6 +145,28 @@ def test_weights_of_a_spectrum_are_by_energy(dataset, predicted):
     weights = pulsar.event_weights(events_of(*places, centers), spectrum, "pulsar")
     signal = spectrum.npred_signal(model_names=["pulsar"]).data.ravel()
     assert_allclose(weights, signal / spectrum.npred().data.ravel(), rtol=1e-6)
+
+
+def test_weights_with_off_counts_take_their_background(dataset):
+    """The background of each bin is what the fit statistic profiles it to."""
+    axis = MapAxis.from_energy_edges([0.1, 1, 10], unit="TeV")
+    geom = RegionGeom.create(CircleSkyRegion(VELA, 0.15 * u.deg), axes=[axis])
+    true = MapAxis.from_energy_bounds("0.1 TeV", "10 TeV", nbin=20, name="energy_true")
+    on_off = SpectrumDatasetOnOff.create(geom, energy_axis_true=true, name="on")
+    on_off.exposure.quantity += 1e10 * u.Unit("m2 s")
+    on_off.edisp, on_off.mask_safe.data[...] = None, True
+    for name, values in {
+        "counts": [40, 5], "counts_off": [90, 8], "acceptance": [1, 1], "acceptance_off": [4, 4],
+    }.items():  # fmt: skip
+        getattr(on_off, name).data[:, 0, 0] = values
+    on_off.models = [SkyModel(PowerLawSpectralModel(amplitude="1e-12 cm-2 s-1 TeV-1"), name="psr")]
+    signal = on_off.npred_signal().data[:, 0, 0]
+    background = 0.25 * get_wstat_mu_bkg(
+        n_on=np.array([40, 5]), n_off=np.array([90, 8]), alpha=0.25, mu_sig=signal
+    )
+    events = events_of([VELA.ra.deg] * 2 * u.deg, [VELA.dec.deg] * 2 * u.deg, axis.center)
+    weights = pulsar.event_weights(events, on_off, "psr")
+    assert_allclose(weights, signal / (signal + background), rtol=1e-6)
 
 
 def test_sources_that_are_not_there(dataset):

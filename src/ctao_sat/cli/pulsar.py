@@ -85,10 +85,11 @@ def pulsar() -> None:
     type=click.Path(path_type=Path),
     help="YAML file with product metadata, for ctao-gadf.",
 )
+@click.option("--rounding", is_flag=True, help="Permit to round columns, for ctao-gadf.")
 @json_option("Print what the phases were made of as JSON.")
 @overwrite_option
 @common_options
-def phase(paths, par, out, dialect, metadata, as_json, overwrite, quiet, **options):
+def phase(paths, par, out, as_json, overwrite, quiet, dialect, metadata, rounding, **options):
     """Add the phases of a pulsar to event lists, and write them as new DL3 files."""
     from ctao_sat import dl3
 
@@ -96,9 +97,8 @@ def phase(paths, par, out, dialect, metadata, as_json, overwrite, quiet, **optio
     stores = dl3.open_event_types(paths, progress=progress)
     observations = dl3.read_event_types(stores, required_irf="none", progress=progress)
     phased = _phased(list(observations.values()), par, progress=progress, **options)
-    path = dl3.write(
-        phased, out, dialect, metadata=metadata, overwrite=overwrite, progress=progress
-    )
+    form = {"dialect": dialect, "metadata": metadata, "rounding": rounding}
+    path = dl3.write(phased, out, **form, overwrite=overwrite, progress=progress)
     rows = [_row(observation) for observation in phased]
     if as_json:
         show_json({"path": str(path), "observations": rows})

@@ -37,7 +37,7 @@ that Gammapy does not have are the verbs of this level. Observations come from `
 fits and fluxes follow in `ctao_sat.dl5`.
 
 Known in Gammapy 2.1: ``PhaseBackgroundMaker`` takes nothing of an interval such as (1.2, 1.4), and
-lets on and off overlap. `ctao_sat.pulsar.reduce_phases` does neither.
+lets on and off overlap. What `ctao_sat.pulsar` makes of phases does neither.
 
 Examples
 --------

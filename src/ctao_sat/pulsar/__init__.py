@@ -1,4 +1,4 @@
-r"""Pulsars: from event times to phases, and what phases tell.
+r"""Pulsars: from times of events to phases, and what phases tell.
 
 The question answered here: *when in the rotation of a pulsar, or in the orbit of a binary, was an
 event, how sure is that, and are there pulses?* The phase in turns of an event that arrives at the
@@ -18,24 +18,24 @@ full at a few nodes, and interpolated with an error that is checked.
 What to use when:
 
 ===================================================  ==============================================
-you want                                             start with
+you have or want                                     start with
 ===================================================  ==============================================
-the rotation of a pulsar, from a par file            `PulsarEphemeris`
-phases of the events of observations, or of times    `assign_phases`; `phases`
-phases of the orbit of a binary                      `Orbit`, in the place of an ephemeris
-times of emission, for a search of your own          `timing_polynomials`
-to know whether phases are pulsed, pulse unknown     `h_test`
-the same, for a pulse with few harmonics             `z2_test`
-the same, from a histogram                           `chi2_test`
-whether pulsations grow as livetime does             `h_test_growth`
-pulses of a frequency that is not known well         `frequency_scan`
-counts and significance of a known pulse             `PhaseRegions`, then ``statistic``
+a par file                                           `PulsarEphemeris.read`
+observations, whose events get phases                `assign_phases`
+times, which get phases                              `phases`
+the orbit of a binary                                `Orbit`, in the place of an ephemeris
+events near the pulsar, and the phases they have     `select_events`, `event_phases`
+to know whether there are pulses, of unknown shape   `h_test`
+the same, of a few harmonics; in a histogram         `z2_test`; `chi2_test`
+the same, of a frequency that is not known well      `frequency_scan`
+whether pulsations grow as the livetime does         `h_test_growth`
+counts and significance of pulses known before       `PhaseRegions`, then ``statistic``
+weights of events, by what a model predicts          `event_weights`
 a profile of peaks, with errors                      `fit_profile`
 errors of anything else, by drawing events again     `bootstrap`; `folded_light_curve`
-weights of events, by what a model predicts          `event_weights`
-events near the pulsar, and the phases they have     `select_events`, `event_phases`
 spectra and maps of phase regions                    `reduce_phases`
-to simulate a pulsar                                 `pulsed_source`, with a `PulseTemplate`
+times of emission, for a scan of your own            `timing_polynomials`
+a simulated pulsar                                   `pulsed_source`, with a `PulseTemplate`
 ===================================================  ==============================================
 
 Examples
@@ -60,7 +60,13 @@ from ctao_sat.pulsar._events import event_phases, select_events
 from ctao_sat.pulsar._growth import h_test_growth
 from ctao_sat.pulsar._nodes import TimingPolynomials
 from ctao_sat.pulsar._orbit import Orbit
-from ctao_sat.pulsar._periodicity import PeriodicityTest, chi2_test, h_p_value, h_test, z2_test
+from ctao_sat.pulsar._periodicity import (
+    PeriodicityTest,
+    chi2_test,
+    h_p_value,
+    h_test,
+    z2_test,
+)
 from ctao_sat.pulsar._phases import assign_phases, phases
 from ctao_sat.pulsar._profile import (
     GaussianPeak,

@@ -14,7 +14,7 @@ from ctao_sat.errors import ConfigError, EphemerisError, did_you_mean
 from ctao_sat.pulsar._native import Barycentre, arrival_tdb, since, spin_phase
 from ctao_sat.pulsar._nodes import Nodes
 from ctao_sat.pulsar._pint import PintDelays, pint_delays
-from ctao_sat.pulsar._reference import dispersion_delay, reference_place
+from ctao_sat.pulsar._reference import check_dispersion, dispersion_delay, reference_place
 from ctao_sat.pulsar._solution import Glitch, TimingSolution
 from ctao_sat.pulsar._twofloat import Pair, add
 
@@ -70,8 +70,9 @@ class SpinBackend:
         if self.solution.glitches:
             groups = [middles == middle for middle in np.unique(middles)]
         for at in groups:
-            past = self._past(float(middles[at][0]))
-            phase = spin_phase(self.solution, tdb[at], delay[at], past)
+            phase = spin_phase(
+                self.solution, tdb[at], delay[at], _past(self.solution, tdb[at], delay[at])
+            )
             high[at], low[at] = add(phase, (-self.zero[0], -self.zero[1]))
         if self.delays is not None:
             high, low = add((high, low), (self.delays.phase(tdb, delay), 0.0 * high))
@@ -80,13 +81,18 @@ class SpinBackend:
     def cuts(self, start: float, stop: float) -> list[float]:
         """Return the arrival times of glitches; see `Backend`."""
         found = []
+        middle, half = 0.5 * (start + stop), 0.5 * (stop - start)
+        tdb, delay, _ = self._emission(np.array([middle]))
         for glitch in self.solution.glitches:
-            arrival = 0.5 * (start + stop)
-            # The delay changes by 1e-4 s a second: each turn gains four digits.
+            arrival = middle - float(since(glitch.epoch, tdb, delay)[0][0])
+            if abs(arrival - middle) > half + _DAY:
+                continue
+            # The delay changes by 1e-4 s a second, or 1e-3 s in an orbit.
             for _ in range(5):
-                arrival -= self._after(glitch, arrival)
+                at, late, _ = self._emission(np.array([arrival]))
+                arrival -= float(since(glitch.epoch, at, late)[0][0])
             found.append(arrival)
-        return [arrival for arrival in found if start < arrival < stop]
+        return found
 
     def _emission(self, seconds: np.ndarray) -> tuple[Time, np.ndarray, np.ndarray]:
         """Return TDB of arrival, the delay to take off, and what must be added to TT."""
@@ -99,12 +105,12 @@ class SpinBackend:
         shift = ((tdb.jd1 - time.jd1) + (tdb.jd2 - time.jd2)) * _DAY
         return tdb, delay, shift - delay
 
-    def _after(self, glitch: Glitch, seconds: float) -> float:
-        tdb, delay, _ = self._emission(np.array([seconds]))
-        return float(since(glitch.epoch, tdb, delay)[0][0])
 
-    def _past(self, seconds: float) -> tuple[Glitch, ...]:
-        return tuple(one for one in self.solution.glitches if self._after(one, seconds) > 0)
+def _past(solution: TimingSolution, tdb: Time, delay: np.ndarray) -> tuple[Glitch, ...]:
+    """Return the glitches before most of some times."""
+    return tuple(
+        glitch for glitch in solution.glitches if np.median(since(glitch.epoch, tdb, delay)[0]) > 0
+    )
 
 
 def choose_backend(wanted: str, solution: TimingSolution) -> str:
@@ -141,7 +147,7 @@ def choose_backend(wanted: str, solution: TimingSolution) -> str:
             remedy="Take backend='pint', with PINT installed: pip install 'ctao-sat[pulsar]'.",
             where=f"line {line.line}",
         )
-    if wanted == "pint" and solution.text:
+    if wanted == "pint" and solution.lines:
         return wanted
     # What did not come from a par file, an orbit, is never PINT's.
     return "pint" if solution.unsupported else "native"
@@ -186,6 +192,7 @@ def _phase_zero(solution: TimingSolution, delays: Delays | None, kernel: str) ->
     reference = solution.reference
     assert reference is not None
     place = reference_place(solution)
+    check_dispersion(solution)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=erfa.ErfaWarning)
         scale = "tdb" if place is None else "utc"
@@ -197,9 +204,7 @@ def _phase_zero(solution: TimingSolution, delays: Delays | None, kernel: str) ->
         extra = there.phase(tdb, delay)
     else:
         delay, extra = _native_delay(solution, tdb, place, kernel), np.zeros(1)
-    past = tuple(
-        glitch for glitch in solution.glitches if since(glitch.epoch, tdb, delay)[0][0] > 0
-    )
+    past = _past(solution, tdb, delay)
     high, low = add(spin_phase(solution, tdb, delay, past), (extra, 0.0 * extra))
     return float(high[0]), float(low[0])
 
@@ -209,5 +214,11 @@ def _native_delay(
 ) -> np.ndarray:
     if place is None:
         return np.array([dispersion_delay(solution, tdb[0], 1.0)])
+    if np.isnan(solution.ra):
+        raise EphemerisError(
+            f"Phase zero is at a place on Earth, and the par file of {solution.name} has no RAJ "
+            "and DECJ.",
+            remedy="Complete it, refer phase zero to the barycentre (TZRSITE @), or remove TZRMJD.",
+        )
     barycentre = Barycentre(place, solution, kernel)
     return barycentre.delay(tdb) + dispersion_delay(solution, tdb[0], barycentre.doppler(tdb[0]))

@@ -101,11 +101,7 @@ class PulsarEphemeris:
             raise EphemerisError(
                 "There is no timing solution.", remedy="Give a par file.", where=source
             )
-        lines = text.splitlines(keepends=True)
-        starts = [min(line.line for of in block.values() for line in of) for block in found]
-        edges = [0, *(start - 1 for start in starts[1:]), len(lines)]
-        parts = ["".join(lines[a:b]) for a, b in itertools.pairwise(edges)]
-        made = [solution(block, part, source) for block, part in zip(found, parts, strict=True)]
+        made = [solution(block, source) for block in found]
         _check_ranges(made, source)
         return cls(tuple(made), text, source)
 

@@ -4,7 +4,7 @@ import re
 
 from ctao_sat.pulsar._parfile import Entry
 
-__all__ = ["unsupported"]
+__all__ = ["of_radio_or_fit", "unsupported"]
 
 # What the native backend computes with.
 _TIMING = re.compile(
@@ -27,30 +27,40 @@ _NOTES = re.compile(
 _TIME_EPHEMERIDES = ("FB90", "IF99")
 
 
-def unsupported(entries: dict[str, list[Entry]]) -> list[Entry]:
-    """Return the lines that the native backend cannot honour.
+def of_radio_or_fit(line: Entry) -> bool:
+    """Return whether a line moves no gamma ray, but at most the arrival of phase zero.
 
     Parameters
     ----------
-    entries : dict
-        Lines of a timing solution by key, see `blocks`.
+    line : Entry
+        Of a par file.
 
     Returns
     -------
-    lines : list of Entry
-        In the order of the file.
+    of_radio_or_fit : bool
+        True for what delays radio waves alone, and for what describes the fit.
     """
-    found = [line for lines in entries.values() for line in lines if not _honoured(line)]
-    return sorted(found, key=lambda line: line.line)
-
-
-def _honoured(line: Entry) -> bool:
-    key = line.key
-    if key == "JUMP" or key == "FDJUMP":
+    if line.key in ("JUMP", "FDJUMP"):
         # Of a receiver or a telescope; a jump of all data in a range of time is none of these.
         return line.value.upper() not in ("MJD", "-MJD")
-    if key == "TIMEEPH":
-        return line.value.upper() in _TIME_EPHEMERIDES
-    if key == "BINARY":
+    if line.key == "BINARY":
         return line.value.upper() == "NONE"
-    return any(pattern.match(key) for pattern in (_TIMING, _RADIO, _NOTES))
+    return bool(_RADIO.match(line.key) or _NOTES.match(line.key))
+
+
+def unsupported(line: Entry) -> bool:
+    """Return whether the native backend cannot honour a line.
+
+    Parameters
+    ----------
+    line : Entry
+        Of a par file.
+
+    Returns
+    -------
+    unsupported : bool
+        True for what moves gamma rays in a way that it does not know, and for unknown keys.
+    """
+    if line.key == "TIMEEPH":
+        return line.value.upper() not in _TIME_EPHEMERIDES
+    return not (_TIMING.match(line.key) or of_radio_or_fit(line))

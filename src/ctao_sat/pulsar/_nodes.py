@@ -1,7 +1,7 @@
 """Chebyshev polynomials of delay and phase over the good time intervals of a run."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ _NODES, _LONG_NODES = 8, 12
 _LONG = 7200.0
 # A whole night needs ten nodes; what is longer is cut.
 _LONGEST = 32400.0
+_SHORTEST = 1e-6
 _HALVINGS = 8
 # Where the polynomials are checked. Halfway between nodes the error is largest, as it is at the
 # ends, which a glitch may touch.
@@ -206,10 +207,11 @@ def fit_polynomials(
     n_nodes = _LONG_NODES if np.max(np.diff(intervals)) > _LONG else _NODES
     for _ in range(_HALVINGS):
         made, errors = _fit(pieces, n_nodes, backend)
-        if not np.any(errors > max_residual):
+        # NaN is no success.
+        if np.all(errors <= max_residual):
             return made
         # An orbit may be fast, or a glitch decay within minutes.
-        pieces = _halved(pieces, errors > max_residual)
+        pieces = _halved(pieces, ~(errors <= max_residual))
     raise PhaseError(
         f"The phases cannot be interpolated: the error is {np.max(errors):.2g} turns.",
         remedy="The period is too short, or the phase is not smooth; see the ephemeris.",
@@ -219,7 +221,11 @@ def fit_polynomials(
 def _pieces(intervals: np.ndarray, backend: Backend) -> np.ndarray:
     pieces = []
     for start, stop in intervals:
-        inner = [cut for cut in backend.cuts(start, stop) if start < cut < stop]
+        inner: list[float] = []
+        for cut in sorted(backend.cuts(start, stop)):
+            # No piece is shorter than what the times of events are rounded to.
+            if (inner or [start])[-1] + _SHORTEST < cut < stop - _SHORTEST:
+                inner.append(cut)
         for a, b in zip([start, *inner], [*inner, stop], strict=True):
             n = max(1, int(np.ceil((b - a) / _LONGEST)))
             edges = np.linspace(a, b, n + 1)
@@ -269,10 +275,4 @@ def _fit(
     frequency = np.abs(rates)[:, np.newaxis]
     in_delay = np.abs(made.delays @ check - delays[:, n_nodes:]) * frequency
     errors = np.maximum(errors, in_delay.max(axis=1))
-    return _with_residual(made, float(errors.max())), errors
-
-
-def _with_residual(made: TimingPolynomials, residual: float) -> TimingPolynomials:
-    return TimingPolynomials(
-        made.epoch, made.edges, made.delays, made.numbers, made.rates, made.terms, residual
-    )
+    return replace(made, residual=float(errors.max())), errors

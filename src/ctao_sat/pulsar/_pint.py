@@ -14,6 +14,7 @@ from astropy.time import Time
 
 from ctao_sat.dl3._sites import bundled_earth_rotation
 from ctao_sat.errors import ConfigError, EphemerisError
+from ctao_sat.pulsar._keys import of_radio_or_fit
 from ctao_sat.pulsar._native import arrival_tdb
 from ctao_sat.pulsar._solution import TimingSolution
 
@@ -79,7 +80,6 @@ class PintDelays:
             freqs=self.frequency,
             ephem=self._ephem(),
             include_bipm=False,
-            include_gps=False,
             planets=self.planets,
         )
 
@@ -145,6 +145,9 @@ def _model(solution: TimingSolution) -> Any:
         from pint.models import get_model
         from pint.models.timing_model import AllComponents
 
+        # What radio waves alone feel would be no delay, but may be an obstacle.
+        kept = [line for line in solution.lines if not of_radio_or_fit(line)]
+        text = "".join(f"{' '.join((line.key, *line.words))}\n" for line in kept)
         known = AllComponents()
         for line in solution.unsupported:
             try:
@@ -157,7 +160,7 @@ def _model(solution: TimingSolution) -> Any:
                     where=f"line {line.line}",
                 ) from None
         try:
-            return get_model(io.StringIO(solution.text))
+            return get_model(io.StringIO(text))
         except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
             raise EphemerisError(
                 f"PINT cannot read the ephemeris of {solution.name}: {error}",

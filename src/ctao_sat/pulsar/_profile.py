@@ -19,6 +19,8 @@ __all__ = ["GaussianPeak", "LorentzianPeak", "ProfileFit", "PulseProfile", "fit_
 NARROWEST, WIDEST = 1e-5, 1.0
 # Of the sum of fractions, where a fit ends with no constant.
 ROUNDING = 1e-6
+# A sum of fractions that is above 1 by this much costs as much as a standard deviation.
+STIFF = 1e-4
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,9 @@ def fit_profile(
         raise ConfigError("All parameters are frozen.", remedy="Leave at least one free.")
 
     def cost(*values: float) -> float:
-        return -2.0 * kernels.log_likelihood(x, w, _rows(start, values))
+        rows = _rows(start, values)
+        excess = _bounded(rows[:, 1])
+        return -2.0 * kernels.log_likelihood(x, w, rows) + (excess / STIFF) ** 2
 
     minuit = Minuit(cost, *(v for peak in start.peaks for v in _values_of(peak)), name=names)
     minuit.errordef = Minuit.LEAST_SQUARES
@@ -286,6 +290,13 @@ def _rows(profile: PulseProfile, values: Sequence[float] | None = None) -> np.nd
     return rows
 
 
+def _bounded(fractions: np.ndarray) -> float:
+    """Scale fractions to a sum of at most 1, in place, and return by what it was exceeded."""
+    excess = max(float(fractions.sum()) - 1.0, 0.0)
+    fractions /= 1.0 + excess
+    return excess
+
+
 def _scale(profile: PulseProfile, name: str) -> float:
     """Return of what size a parameter is: a location is known to a part of the width."""
     kind, _, number = name.rpartition("_")
@@ -296,6 +307,10 @@ def _scale(profile: PulseProfile, name: str) -> float:
 def _result(minuit: Minuit, start: PulseProfile, n_events: int) -> ProfileFit:
     """Return what Minuit has found."""
     names, values = tuple(minuit.parameters), np.array(minuit.values)
+    of_fractions = [name.startswith("fraction") for name in names]
+    fractions = values[of_fractions]
+    _bounded(fractions)
+    values[of_fractions] = fractions
     peaks, first = [], 0
     for peak in start.peaks:
         own = values[first : first + len(fields(peak))].tolist()
@@ -309,6 +324,8 @@ def _result(minuit: Minuit, start: PulseProfile, n_events: int) -> ProfileFit:
         for name, value, (low, high) in zip(names, values, minuit.limits, strict=True)
         if not minuit.fixed[name] and min(value - low, high - value) < 1e-6 * (high - low)
     ]
+    if fractions.sum() > 1 - ROUNDING:
+        at_limit.append("sum of fractions")
     success = bool(minuit.valid and minuit.fmin.has_accurate_covar)
     message = "" if success else "The fit did not converge: begin nearer, or freeze a parameter."
     if at_limit:

@@ -28,7 +28,7 @@ from gammapy.modeling.models import FoVBackgroundModel
 from regions import SkyRegion
 
 from ctao_sat import dl4
-from ctao_sat.dl4._reduce import dataset_names
+from ctao_sat.dl4._reduce import dataset_names, default_true_axis
 from ctao_sat.errors import ConfigError, CtaoSatWarning, did_you_mean
 from ctao_sat.parallel import pmap
 from ctao_sat.pulsar._events import as_list, event_phases, with_events
@@ -159,6 +159,10 @@ def reduce_phases(
     how = _How(background, average, phase_column)
     named = dict(regions) if isinstance(regions, Mapping) else {"": regions}
     _check(how, geometry, named, exclusion)
+    if containment_correction is not None and not isinstance(geometry, RegionGeom):
+        raise ConfigError(
+            "There is no containment correction for maps.", remedy="Their PSF is in the dataset."
+        )
     runs = as_list(observations)
     by_name = dict(zip(dataset_names(runs, None), runs, strict=True))
     parallel = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
@@ -167,7 +171,8 @@ def reduce_phases(
         options |= {"containment_correction": containment_correction, **parallel}
         of_all = _spectra(by_name, geometry, how, exclusion, options)
     else:
-        empty = MapDataset.create(geometry, energy_axis_true=energy_axis_true)
+        true_axis = energy_axis_true or default_true_axis(geometry.axes["energy"])
+        empty = MapDataset.create(geometry, energy_axis_true=true_axis)
         makers = _map_makers(how, geometry, exclusion, safe_mask)
         of_all = _maps(by_name, empty, makers, parallel)
     made = []

@@ -11,7 +11,7 @@ from astropy.time import Time
 from ctao_sat.errors import EphemerisError
 from ctao_sat.pulsar._solution import TimingSolution
 
-__all__ = ["dispersion_delay", "reference_place", "reference_text"]
+__all__ = ["check_dispersion", "dispersion_delay", "reference_place", "reference_text"]
 
 _BARYCENTRE = ("@", "ssb", "bary", "bat", "barycenter")
 _GEOCENTRE = ("0", "o", "coe", "geo", "geocenter")
@@ -70,6 +70,33 @@ def reference_place(solution: TimingSolution) -> EarthLocation | None:
     )
 
 
+def check_dispersion(solution: TimingSolution) -> None:
+    """Make sure that the arrival of phase zero has no delay but by the dispersion measure.
+
+    Parameters
+    ----------
+    solution : TimingSolution
+        With a reference.
+
+    Raises
+    ------
+    EphemerisError
+        If it was seen at a radio frequency, and the par file has other delays of radio waves.
+    """
+    reference = solution.reference
+    if reference is None or math.isinf(reference.frequency):
+        return
+    others = re.compile(r"(DMX|NE_SW|NE1AU|SOLARN0|SWM|CM\d|FD\d|CORRECT_TROPOSPHERE|JUMP|DMMODEL)")
+    found = next((line for line in solution.lines if others.match(line.key)), None)
+    if found:
+        raise EphemerisError(
+            f"Phase zero is at {reference.frequency:g} MHz, where {found.key} counts, which is not "
+            "supported.",
+            remedy="Refer it to infinite frequency (TZRFRQ 0), or remove TZRMJD.",
+            where=f"line {found.line}",
+        )
+
+
 def dispersion_delay(solution: TimingSolution, tdb: Time, doppler: float) -> float:
     """Return how much later than at infinite frequency the arrival of phase zero was.
 
@@ -86,26 +113,14 @@ def dispersion_delay(solution: TimingSolution, tdb: Time, doppler: float) -> flo
     -------
     delay : float
         In s.
-
-    Raises
-    ------
-    EphemerisError
-        If the dispersion has parts other than a polynomial in time.
     """
     frequency = solution.reference.frequency if solution.reference else math.inf
-    if math.isinf(frequency):
+    if math.isinf(frequency) or not solution.dm:
         return 0.0
-    others = re.compile(r"(DMX|DMX_|NE_SW|NE1AU|SOLARN0|SWM|CM\d|FD\d|CORRECT_TROPOSPHERE|JUMP)")
-    found = next((key for key in solution.keys if others.match(key)), None)
-    if found:
-        raise EphemerisError(
-            f"Phase zero is at {frequency} MHz, where {found} counts, which is not supported.",
-            remedy="Refer it to infinite frequency (TZRFRQ 0), or remove TZRMJD.",
-        )
     years = float((tdb.jd1 - 2400000.5 - solution.dmepoch[0]) + (tdb.jd2 - solution.dmepoch[1]))
     powers = (years / _YEAR) ** np.arange(len(solution.dm))
     factorials = np.array([math.factorial(n) for n in range(len(solution.dm))])
-    dm = float(np.sum(np.array(solution.dm) * powers / factorials)) if solution.dm else 0.0
+    dm = float(np.sum(np.array(solution.dm) * powers / factorials))
     return dm * _DISPERSION / (frequency * doppler) ** 2
 
 

@@ -219,7 +219,7 @@ def _pairs(intervals: Iterable[Sequence[float]], name: str) -> list[tuple[float,
         ) from error
     for start, stop in pairs:
         # Written so that a NaN is refused.
-        if not 0 < stop - start <= 1:
+        if not 0 < round(stop - start, DIGITS) <= 1:
             raise ConfigError(
                 f"The {name} interval ({start:g}, {stop:g}) is empty or longer than a turn.",
                 remedy="Start below stop; across phase 1, let it stop above 1: (0.983, 1.026).",

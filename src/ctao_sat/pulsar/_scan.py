@@ -196,7 +196,7 @@ def frequency_scan(
     -----
     Between neighbouring trials the phase drifts by at most 1 / (2 `oversampling`) from the epoch to
     an end of the data, for f0 and for f1 each. The cost is in proportion to the number of events
-    times the number of trials; a run adds a few milliseconds for its barycentre.
+    times the number of trials; a run adds some ten milliseconds for its barycentre.
 
     Examples
     --------

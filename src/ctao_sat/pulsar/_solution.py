@@ -1,5 +1,6 @@
 """One timing solution: the numbers of a par file that the native backend computes with."""
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -81,12 +82,8 @@ class TimingSolution:
         Rms of the timing residuals in s, 0 if not given.
     uncertainties : mapping of float
         By key, in the units of the file.
-    unsupported : tuple of Entry
-        Lines that the native backend cannot honour.
-    keys : frozenset of str
-        All keys.
-    text : str
-        The lines as they are in the file.
+    lines : tuple of Entry
+        All lines, in the order of the file; none of an orbit.
     """
 
     name: str
@@ -109,9 +106,12 @@ class TimingSolution:
     dm: tuple[float, ...] = ()
     residual: float = 0.0
     uncertainties: Mapping[str, float] = field(default_factory=dict)
-    unsupported: tuple[Entry, ...] = ()
-    keys: frozenset[str] = frozenset()
-    text: str = ""
+    lines: tuple[Entry, ...] = ()
+
+    @property
+    def unsupported(self) -> tuple[Entry, ...]:
+        """Lines that the native backend cannot honour."""
+        return tuple(line for line in self.lines if unsupported(line))
 
     @property
     def epoch(self) -> Time:
@@ -119,15 +119,13 @@ class TimingSolution:
         return Time(self.pepoch[0], self.pepoch[1], format="mjd", scale="tdb")
 
 
-def solution(entries: Mapping[str, list[Entry]], text: str, where: str = "") -> TimingSolution:
+def solution(entries: Mapping[str, list[Entry]], where: str = "") -> TimingSolution:
     """Make a timing solution of the lines of a par file.
 
     Parameters
     ----------
     entries : mapping
         Lines by key, see `blocks`.
-    text : str
-        The lines as they are in the file.
     where : str
         Name of the file, for messages.
 
@@ -168,9 +166,7 @@ def solution(entries: Mapping[str, list[Entry]], text: str, where: str = "") -> 
         dmepoch=read.mjd("DMEPOCH", pepoch),
         residual=read.real("TRES") * 1e-6,
         uncertainties={key: lines[0].uncertainty for key, lines in entries.items()},
-        unsupported=tuple(unsupported(dict(entries))),
-        keys=frozenset(entries),
-        text=text,
+        lines=tuple(sorted(itertools.chain(*entries.values()), key=lambda entry: entry.line)),
     )
 
 

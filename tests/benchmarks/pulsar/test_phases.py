@@ -55,9 +55,7 @@ def by_pint(times: Time):
     TopoObs("bench", location=NORTH, apply_gps2utc=False, overwrite=True)
 
     def job():
-        toas = pint.toa.get_TOAs_array(
-            times.utc, "bench", ephem="builtin", include_bipm=False, include_gps=False
-        )
+        toas = pint.toa.get_TOAs_array(times.utc, "bench", ephem="builtin", include_bipm=False)
         return np.asarray(model.phase(toas, abs_phase=False).frac.value, dtype=float)
 
     return job
