@@ -217,7 +217,7 @@ def test_sites(observations, crab):
     np.testing.assert_array_equal(same.events.table["PHASE"], other.events.table["PHASE"])
     off = (other.events.table["PHASE"] - there["PHASE"] + 0.5) % 1 - 0.5
     assert 0.01 < np.abs(off).max() < 30 * 0.0425
-    for site in ("noth", "1 deg, 2 deg", "1 m, 2 m, 3 m"):
+    for site in ("east", "1 deg, 2 deg", "1 m, 2 m, 3 m"):
         with pytest.raises(ConfigError):
             assign_phases(observations[0], crab, site=site)
 

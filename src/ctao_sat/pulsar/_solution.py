@@ -171,7 +171,7 @@ def solution(entries: Mapping[str, list[Entry]], where: str = "") -> TimingSolut
 
 
 class _Reader:
-    """Values of a timing solution by key, with an error that names the line of a bad one."""
+    """The values of a timing solution by key, with an error that names the line of a bad one."""
 
     def __init__(self, entries: Mapping[str, list[Entry]], where: str):
         self.entries, self.where = entries, where
