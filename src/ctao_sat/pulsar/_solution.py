@@ -110,7 +110,7 @@ class TimingSolution:
 
     @property
     def unsupported(self) -> tuple[Entry, ...]:
-        """Lines that the native backend cannot honour."""
+        """Return the lines that the native backend cannot honour."""
         return tuple(line for line in self.lines if unsupported(line))
 
     @property
@@ -257,10 +257,12 @@ class _Reader:
     def reference(self) -> Reference | None:
         if "TZRMJD" not in self.entries:
             return None
+        # PINT writes "inf" where others write 0.
+        infinite = self.text("TZRFRQ").lower() in ("inf", "infinity")
         return Reference(
             mjd=self.mjd("TZRMJD"),
             site=self.text("TZRSITE").lower() or "@",
-            frequency=self.real("TZRFRQ") or math.inf,
+            frequency=math.inf if infinite else self.real("TZRFRQ") or math.inf,
         )
 
     def check_units(self) -> None:
