@@ -166,6 +166,19 @@ def pint_turns():
 
 
 @pytest.fixture(scope="session")
+def written_by_pint():
+    """Return a function that has PINT read a par file, and write it in one of its forms."""
+
+    def written(par, form):
+        with quiet_pint():
+            from pint.models import get_model
+
+            return get_model(io.StringIO(par)).as_parfile(format=form)
+
+    return written
+
+
+@pytest.fixture(scope="session")
 def kernel_file(tmp_path_factory):
     """Return a kernel file for the days around START, made of ERFA's ephemeris."""
     return write_kernel(tmp_path_factory.mktemp("kernels") / "de999.bsp")

@@ -5,13 +5,17 @@ import copy
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.coordinates import EarthLocation
+from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.table import Table
+from astropy.time import Time
 
 from ctao_sat import dl3
 from ctao_sat.errors import ConfigError, CtaoSatWarning, EphemerisError, PhaseError, SelectionError
 from ctao_sat.pulsar import Orbit, PulsarEphemeris, assign_phases, phases
+from ctao_sat.pulsar._cards import PHASE_CARDS
 
+START_OF_2028 = Time("2028-01-01", scale="tt")
+CRAB = SkyCoord(83.633, 22.0145, unit="deg")
 PRODUCT = {
     "contact": {"name": "A. Person", "organization": "An institute", "email": "a@b.org"},
     "curation": {"license": "CC-BY-4.0", "license_url": "https://spdx.org/licenses"},
@@ -113,6 +117,29 @@ def test_phases_are_not_lost(phased, crab):
     assert made.events.table.meta["PHOFFSET"] == 0.01
 
 
+def test_nothing_of_earlier_phases_stays(phased, crab):
+    made = assign_phases(phased[0], crab, overwrite=True, barycentre=False).events.table
+    assert "PULSE_N" not in made.colnames
+    assert made.meta["PHBARY"] is False
+    assert not {"PHSITE", "PHLON", "PHEPHUSE"} & set(made.meta)
+    assert {key for key in phased[0].events.table.meta if key[:2] == "PH"} == set(PHASE_CARDS)
+
+
+def test_the_input_is_not_touched(observations, crab):
+    # In memory: those from a file are read again each time.
+    given = with_table(observations[0])
+    before = Table(given.events.table, copy=True)
+    made = assign_phases(
+        given, crab, pulse_numbers=True, orbit=Orbit(1 * u.d, START_OF_2028, position=CRAB)
+    )
+    after = given.events.table
+    assert after.colnames == before.colnames
+    assert dict(after.meta) == dict(before.meta)
+    for name in before.colnames:
+        assert np.all(after[name] == before[name])
+    assert "ORBPER" in made.events.table.meta
+
+
 def test_zeros_are_no_phases(observations, crab):
     blank = with_table(observations[0], PHASE=lambda table: np.zeros(len(table)))
     with pytest.warns(CtaoSatWarning, match="column PHASE of observation 1 holds zeros alone"):
@@ -190,7 +217,7 @@ def test_sites(observations, crab):
     np.testing.assert_array_equal(same.events.table["PHASE"], other.events.table["PHASE"])
     off = (other.events.table["PHASE"] - there["PHASE"] + 0.5) % 1 - 0.5
     assert 0.01 < np.abs(off).max() < 30 * 0.0425
-    for site in ("noth", "1 deg, 2 deg", "1 m, 2 m, 3 m"):
+    for site in ("east", "1 deg, 2 deg", "1 m, 2 m, 3 m"):
         with pytest.raises(ConfigError):
             assign_phases(observations[0], crab, site=site)
 

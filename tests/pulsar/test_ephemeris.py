@@ -171,3 +171,15 @@ def test_phase_zero_on_earth_needs_a_direction(start):
         timing_polynomials(start, start, read(text), None, barycentre=False)
     with pytest.raises(EphemerisError, match="TZRSITE = 'moon' of phase zero is not known"):
         timing_polynomials(start, start, read(text.replace("coe", "moon")), None, barycentre=False)
+
+
+@pytest.mark.parametrize("form", ["pint", "tempo2"])
+@pytest.mark.parametrize("name", ["crab", "vela", "glitch"])
+def test_par_files_that_pint_writes(name, form, pars, start, south, written_by_pint):
+    again = read(written_by_pint(pars[name], form))
+    assert again.solutions[0].unsupported == ()
+    found, expected = (
+        timing_polynomials(start, start, one, south, solar_ephem="builtin").phases(np.zeros(1))
+        for one in (again, read(pars[name]))
+    )
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)

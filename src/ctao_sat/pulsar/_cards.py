@@ -10,7 +10,14 @@ from ctao_sat.pulsar._place import place_text
 from ctao_sat.pulsar._reference import reference_text
 from ctao_sat.pulsar._timing import RunTiming
 
-__all__ = ["orbit_cards", "phase_cards"]
+__all__ = ["PHASE_CARDS", "orbit_cards", "phase_cards"]
+
+#: All keys of `phase_cards`; those of the place are not there without barycentre.
+PHASE_CARDS = (
+    "PHPSR", "PHPAR", "PHPARSHA", "PHZERO", "PHBACK", "PHBARY", "PHOFFSET", "PHCLKPAR", "PHCLKUSE",
+    "PHRESID", "PHERR", "PHERREPH", "PHERRCLK", "PHERRINT", "PHERRTIM", "PHERRROT", "PHERRPAR",
+    "PHEPHREQ", "PHEPHUSE", "PHSITE", "PHLON", "PHLAT", "PHALT",
+)  # fmt: skip
 
 
 def phase_cards(

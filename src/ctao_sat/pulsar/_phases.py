@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ctao_sat.errors import ConfigError, CtaoSatWarning, MissingHDUError, SelectionError
 from ctao_sat.parallel import progress_bar
-from ctao_sat.pulsar._cards import orbit_cards, phase_cards
+from ctao_sat.pulsar._cards import PHASE_CARDS, orbit_cards, phase_cards
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._orbit import Orbit, orbit_solution
 from ctao_sat.pulsar._place import telescope_place
@@ -271,14 +271,16 @@ def _assigned(observation: Observation, task: _Task) -> Observation:
     """Return an observation with phases."""
     where = f"observation {observation.obs_id}"
     events = observation.events
-    if events is None or observation.gti is None:
+    if events is None or observation.gti is None or len(observation.gti.table) == 0:
         raise MissingHDUError(
             f"The {where} has no events or no good time intervals.", remedy="Leave it out."
         )
+    # Columns are shared with the input; the header never is.
     table = events.table.copy(copy_data=False)
     times = table["TIME"].tt + task.offset * u.s
     for ephemeris, turning, column in task.wanted:
-        _check_free(table, column, task.overwrite, where)
+        for taken in (column, PULSE_COLUMN) if column == PHASE_COLUMN else (column,):
+            _check_free(table, taken, task.overwrite, where)
         timing, location = observation_timing(
             observation, times, ephemeris, task.site, task.options, task.offset
         )
@@ -287,7 +289,11 @@ def _assigned(observation: Observation, task: _Task) -> Observation:
         if isinstance(turning, Orbit):
             table.meta.update(orbit_cards(turning, timing))
             continue
+        # Those of earlier phases must not stay.
+        table.meta = {k: v for k, v in table.meta.items() if k not in PHASE_CARDS}
         table.meta.update(phase_cards(timing, ephemeris, location, task.offset))
+        if PULSE_COLUMN in table.colnames:
+            table.remove_column(PULSE_COLUMN)
         if task.pulse_numbers:
             table[PULSE_COLUMN] = timing.polynomials.pulse_numbers(seconds)
     made = copy.copy(observation)

@@ -110,7 +110,7 @@ class TimingSolution:
 
     @property
     def unsupported(self) -> tuple[Entry, ...]:
-        """Lines that the native backend cannot honour."""
+        """Return the lines that the native backend cannot honour."""
         return tuple(line for line in self.lines if unsupported(line))
 
     @property
@@ -171,7 +171,7 @@ def solution(entries: Mapping[str, list[Entry]], where: str = "") -> TimingSolut
 
 
 class _Reader:
-    """Values of a timing solution by key, with an error that names the line of a bad one."""
+    """The values of a timing solution by key, with an error that names the line of a bad one."""
 
     def __init__(self, entries: Mapping[str, list[Entry]], where: str):
         self.entries, self.where = entries, where
@@ -257,10 +257,12 @@ class _Reader:
     def reference(self) -> Reference | None:
         if "TZRMJD" not in self.entries:
             return None
+        # PINT writes "inf" where others write 0.
+        infinite = self.text("TZRFRQ").lower() in ("inf", "infinity")
         return Reference(
             mjd=self.mjd("TZRMJD"),
             site=self.text("TZRSITE").lower() or "@",
-            frequency=self.real("TZRFRQ") or math.inf,
+            frequency=math.inf if infinite else self.real("TZRFRQ") or math.inf,
         )
 
     def check_units(self) -> None:

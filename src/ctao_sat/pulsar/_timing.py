@@ -100,10 +100,10 @@ def timing_polynomials(
     ...     "EPHEM builtin\\nCLK TT(TAI)\\n"
     ... )
     >>> north = EarthLocation.from_geodetic(-17.892, 28.7622, 2158)
-    >>> start = Time("2028-01-01T02:00", scale="tt")
+    >>> start = Time("2020-01-01T02:00", scale="tt")
     >>> run = timing_polynomials(start, start + 20 * u.min, ephemeris, north)
     >>> run.phases(run.seconds(start + [1, 2] * u.min)).round(4)
-    array([0.1651, 0.9302])
+    array([0.0598, 0.8247])
     """
     options = Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate)
     begin, end = np.atleast_1d(start.tt), np.atleast_1d(stop.tt)
