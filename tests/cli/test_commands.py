@@ -21,7 +21,7 @@ from ctao_sat import recipes, result
 from ctao_sat.cli import cli
 
 COMMANDS = ["demo", "init", "validate", "run", "simulate", "irf", "info"]
-COMMANDS += ["data index", "data check", "pulsar phase"]
+COMMANDS += ["data index", "data check", "pulsar phase", "pulsar test"]
 INIT = ("init", "--source", "Crab-like", "--position", "83.633 deg, 22.014 deg")
 
 
