@@ -169,9 +169,9 @@ def plot_phaseogram(
     >>> import numpy as np
     >>> from astropy.time import Time
     >>> from ctao_sat.plotting import plot_phaseogram
-    >>> times = Time("2030-01-01") + np.arange(3) * u.min
+    >>> times = Time("2028-01-01") + np.arange(3) * u.min
     >>> plot_phaseogram(np.array([0.1, 0.12, 0.6]), times).get_ylabel()
-    'Time after 2030-01-01 00:00 UTC [min]'
+    'Time after 2028-01-01 00:00 UTC [min]'
     """
     turns = checked_phases(phases)
     weight = _weights(weights, len(turns))
@@ -180,8 +180,7 @@ def plot_phaseogram(
             f"There are {times.size} times for {len(turns)} phases.", remedy="Give one for each."
         )
     ax = style.new_axes(width=7.2, height=5.2) if ax is None else ax
-    first = times.min()
-    seconds = (times - first).to_value("s")
+    first, seconds = _elapsed(times)
     start, stop = _segments(np.sort(seconds))
     n_bins = _cells(len(turns)) if n_bins is None else n_bins
     bottom = np.concatenate([[0.0], np.cumsum(stop - start)])
@@ -267,6 +266,16 @@ def _draw_model(ax: Axes, model: Density, scale: float) -> float:
     return float(density.max())
 
 
+def _elapsed(times: Time) -> tuple[Time, np.ndarray]:
+    """Return the first of the times, and the seconds after it of all."""
+    with warnings.catch_warnings():
+        # Leap seconds to come are unknown: of no weight in a plot.
+        warnings.simplefilter("ignore", ErfaWarning)
+        terrestrial = times.tt
+    first = terrestrial.min()
+    return first, (terrestrial - first).to_value("s")
+
+
 def _segments(seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return first and last time of each group of events without long gaps."""
     gaps = np.flatnonzero(np.diff(seconds) > _GAP)
@@ -303,6 +312,6 @@ def _label_times(ax: Axes, starts: Time, borders: np.ndarray) -> None:
 
 def _utc(time: Time) -> str:
     with warnings.catch_warnings():
-        # Leap seconds to come are unknown: of no weight in a label.
+        # As above.
         warnings.simplefilter("ignore", ErfaWarning)
         return str(time.utc.iso)

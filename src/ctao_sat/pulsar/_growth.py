@@ -55,7 +55,7 @@ def h_test_growth(
     >>> from ctao_sat import pulsar
     >>> growth = pulsar.h_test_growth(np.full(40, 0.3), np.arange(40) * u.min, n_points=2)
     >>> growth["n_events"].tolist(), growth["h"].round(6).tolist()
-    ([20, 40], [40.0, 80.0])
+    ([20, 40], [724.0, 1524.0])
     """
     x = checked_phases(phases)
     w = None if weights is None else checked_weights(weights, len(x))
