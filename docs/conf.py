@@ -49,22 +49,36 @@ html_sidebars = {
         "install",
         "irf-performance",
         "likelihood",
+        "pulsar-errors",
+        "pulsar-phases",
+        "pulsar-statistics",
+        "pulsars",
+        "recipe-pulsar",
         "recipe-spectrum-1d",
         "simulation",
         "spectral-kernels",
+        "tutorial-vela",
     )
 }
 
 
+# Examples whose images their pages show.
+FIGURES = {
+    "irf_performance.py": ["irf-performance.png"],
+    "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
+}
+
+
 def make_figures(app):
-    """Run the example whose image its page shows."""
-    here, name = Path(app.srcdir), "irf-performance.png"
-    # What it prints is for readers who run it.
-    with tempfile.TemporaryDirectory() as folder, chdir(folder), redirect_stdout(io.StringIO()):
-        runpy.run_path(str(here / "examples" / "irf_performance.py"))
-        image = Path(name).read_bytes()
+    """Run the examples whose images their pages show."""
+    here = Path(app.srcdir)
     (here / "_figures").mkdir(exist_ok=True)
-    (here / "_figures" / name).write_bytes(image)
+    for example, names in FIGURES.items():
+        # What it prints is for readers who run it.
+        with tempfile.TemporaryDirectory() as folder, chdir(folder), redirect_stdout(io.StringIO()):
+            runpy.run_path(str(here / "examples" / example))
+            for name in names:
+                (here / "_figures" / name).write_bytes(Path(name).read_bytes())
 
 
 def setup(app):

@@ -140,6 +140,66 @@ def demo_run(demo_config):
     return recipes.run(demo_config)
 
 
+CRAB = """\
+PSR     B0531+21
+RAJ     05:34:31.97232
+DECJ    22:00:52.0690
+PEPOCH  61800
+F0      29.5664
+F1      -3.6650e-10
+START   61700
+FINISH  61900
+EPHEM   builtin
+CLK     TT(TAI)
+"""
+
+
+@pytest.fixture(scope="session")
+def crab():
+    """Return an ephemeris like that of the Crab pulsar, for 2028."""
+    from ctao_sat.pulsar import PulsarEphemeris
+
+    return PulsarEphemeris.from_text(CRAB, "crab.par")
+
+
+@pytest.fixture(scope="session")
+def pulsar_dl3(crab, tmp_path_factory) -> Path:
+    """Return a folder with a par file and two simulated runs of a pulsar; not to be changed.
+
+    One pulse of 0.01 turns at phase 0.1, and a second one of half its height at 0.5.
+    """
+    import astropy.units as u
+    import numpy as np
+    from gammapy.modeling.models import PowerLawSpectralModel
+
+    from ctao_sat import pulsar, simulate
+
+    def density(phase):
+        second = 0.5 * np.exp(-0.5 * ((phase - 0.5) / 0.02) ** 2)
+        return np.exp(-0.5 * ((phase - 0.1) / 0.01) ** 2) + second
+
+    folder = tmp_path_factory.mktemp("pulsar")
+    source = pulsar.pulsed_source(
+        crab,
+        PowerLawSpectralModel(index=3, amplitude="4e-12 cm-2 s-1 TeV-1"),
+        pulsar.PulseTemplate.from_function(density),
+        "north",
+        name="Crab pulsar",
+    )
+    simulate.observations(
+        source,
+        simulate.wobble_pointings(source.position, offset=0.5 * u.deg, n=2),
+        5 * u.min,
+        "demo-north",
+        np.random.default_rng(20280110),
+        path=folder / "dl3",
+        start="2028-01-10T22:00:00",
+        energy_range=[0.05, 10] * u.TeV,
+    )
+    crab.write(folder / "crab.par")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def typed_dl3(demo_dl3, tmp_path_factory) -> Path:
     """Return a folder without index tables: two runs of two event types; not to be changed.

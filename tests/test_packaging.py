@@ -37,8 +37,8 @@ PYTHONS = [
 ]
 GAMMAPY_DOI = "10.1051/0004-6361/202346488"
 MODULES = [
-    "cli", "config", "dl3", "dl4", "dl5", "errors", "likelihood", "parallel", "plotting", "recipes",
-    "recipes.spectrum_1d", "report", "result", "simulate", "workflow",
+    "cli", "config", "dl3", "dl4", "dl5", "errors", "likelihood", "parallel", "plotting", "pulsar",
+    "recipes", "recipes.pulsar", "recipes.spectrum_1d", "report", "result", "simulate", "workflow",
 ]  # fmt: skip
 
 
@@ -135,12 +135,12 @@ def imported() -> dict[str, set[str]]:
 def test_imports_are_declared():
     providers = metadata.packages_distributions()
     declared = names(PROJECT["dependencies"])
-    distributed = names(EXTRAS["distributed"])
+    optional = {"parallel": names(EXTRAS["distributed"]), "pulsar": names(EXTRAS["pulsar"])}
     for module, files in imported().items():
         if module == "ctao_sat" or module in sys.stdlib_module_names:
             continue
         distributions = {name.lower() for name in providers[module]}
-        if files == {"parallel"} and distributions & distributed:
+        if all(distributions & optional.get(file, set()) for file in files):
             continue
         assert distributions & declared, f"{module}, imported in {sorted(files)}, is not declared"
 

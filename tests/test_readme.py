@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,9 +19,11 @@ BLOCKS = {name: (runner, code) for runner, name, _, code in BLOCK.findall(README
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 
 
-def run(command: list[str], folder: Path) -> str:
-    """Run a command as a user without Gammapy's data would, and return what it prints."""
-    environment = {name: value for name, value in os.environ.items() if name != "GAMMAPY_DATA"}
+def run(command: list[str], folder: Path, *, with_data: bool = False) -> str:
+    """Run a command as a user would, without Gammapy's data by default; return what it prints."""
+    environment = {
+        name: value for name, value in os.environ.items() if with_data or name != "GAMMAPY_DATA"
+    }
     environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     done = subprocess.run(
         command,
@@ -62,7 +65,8 @@ def test_set_up_is_one_command(name):
 
 def test_first_minutes_use_every_command():
     called = re.findall(r"^ctao-sat (\w+)", BLOCKS["first-minutes"][1], re.MULTILINE)
-    assert set(called) == set(cli.cli.commands)
+    # Pulsars need a par file: they have examples of their own.
+    assert {*called, "pulsar"} == set(cli.cli.commands)
 
 
 def test_table_names_every_command():
@@ -109,6 +113,31 @@ def test_notebook(first_minutes):
 def test_example_of_the_documentation(first_minutes, path):
     folder, _ = first_minutes
     assert run([sys.executable, "-W", "error", str(path)], folder)
+
+
+def test_configuration_of_the_pulsar_recipe(first_minutes, monkeypatch, capsys):
+    folder, _ = first_minutes
+    examples = ROOT / "docs" / "examples"
+    if not (folder / "crab-pulsar-dl3").is_dir():
+        run([sys.executable, str(examples / "pulsar.py")], folder)
+    shutil.copy(examples / "pulsar.yaml", folder)
+    monkeypatch.chdir(folder)
+    assert cli.main(["run", "pulsar.yaml"]) == 0
+    assert "Pulsations of Crab pulsar are detected" in capsys.readouterr().out
+    assert (folder / "pulsar-run" / "report.html").is_file()
+
+
+@pytest.mark.realdata
+def test_tutorial_prints_what_its_page_shows(tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(ROOT / "docs" / "examples" / "realdata", tmp_path / "vela")
+    output = run([sys.executable, "-W", "error", "vela.py"], folder, with_data=True)
+    page = (ROOT / "docs" / "tutorial-vela.rst").read_text(encoding="utf-8")
+    shown = re.findall(r"^    (?!ctao-sat)(\S.*)$", page, re.MULTILINE)
+    assert shown == output.splitlines()
+    monkeypatch.chdir(folder)
+    assert cli.main(["run", "vela.yaml", "-o", "vela-run"]) == 0
+    verdict = "Pulsations of Vela are detected: 3.9 sigma by the regions of phase"
+    assert verdict in capsys.readouterr().out
 
 
 def test_examples_are_shown():

@@ -24,6 +24,7 @@ module        answers
 `recipes`     how do I do a whole science case from one file? `run` takes it to a run folder
 `workflow`    which steps were run, from what, and where are their products?
 `simulate`    what would be observed, for a model of the sky and a set of instrument responses?
+`pulsar`      when in the rotation of a pulsar, or in an orbit, was an event, how sure is that?
 `likelihood`  how well do these parameters describe these data? Gammapy's statistic, compiled
 `plotting`    how do I see a product? Functions from products to matplotlib axes
 `report`      how do I show an analysis to others? One self-contained HTML page
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         likelihood,
         parallel,
         plotting,
+        pulsar,
         recipes,
         report,
         result,
@@ -151,7 +153,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__"]
 __all__ += [  # modules
     "config", "dl3", "dl4", "dl5", "errors", "kernels", "likelihood", "parallel", "plotting",
-    "recipes", "report", "result", "simulate", "workflow",
+    "pulsar", "recipes", "report", "result", "simulate", "workflow",
 ]
 __all__ += [  # ctao_sat.dl3
     "GTI", "DataStore", "EventList", "FixedPointingInfo", "Observation", "ObservationTable",

@@ -11,6 +11,7 @@ name                            why it is here
                                 function it replaces, ``make_theta_squared_table``, warns that it
                                 is deprecated
 `compound_region_to_regions`    of ``gammapy.utils``, which promises no stability
+`get_random_state`              (as `compound_region_to_regions`)
 `source_names`                  the columns with the names of a source are private to a catalogue
 `current_evaluator`             whether an evaluator of a dataset is up to date is private to it
 `new_evaluator`                 ``MapEvaluator.update`` is what a dataset calls itself; the PSF
@@ -37,6 +38,7 @@ from gammapy.datasets.evaluator import MapEvaluator
 from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.modeling import Covariance, Parameters
 from gammapy.modeling.models import SkyModel, TemplateNPredModel
+from gammapy.utils.random import get_random_state
 from gammapy.utils.regions import compound_region_to_regions
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "compound_region_to_regions",
     "current_evaluator",
     "fresh_copy",
+    "get_random_state",
     "new_evaluator",
     "penalties",
     "penalty_precision",

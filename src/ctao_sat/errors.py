@@ -14,6 +14,7 @@ __all__ = [
     "CtaoSatError",
     "CtaoSatWarning",
     "DataError",
+    "EphemerisError",
     "FileFormatError",
     "MissingColumnError",
     "MissingDataError",
@@ -21,6 +22,7 @@ __all__ = [
     "NotCompilable",
     "OutputError",
     "ParallelError",
+    "PhaseError",
     "SelectionError",
     "SourceNotFoundError",
     "did_you_mean",
@@ -101,6 +103,14 @@ class MissingDataError(DataError):
 
 class AmbiguousDataError(DataError):
     """Several tables, event types or files that fit equally well, each of them named."""
+
+
+class EphemerisError(DataError):
+    """A pulsar ephemeris that is damaged, incomplete, or asks for what is not supported."""
+
+
+class PhaseError(DataError):
+    """Times whose pulsar phases would be wrong, or not known well enough."""
 
 
 class SelectionError(DataError):

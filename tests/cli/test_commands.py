@@ -21,7 +21,7 @@ from ctao_sat import recipes, result
 from ctao_sat.cli import cli
 
 COMMANDS = ["demo", "init", "validate", "run", "simulate", "irf", "info"]
-COMMANDS += ["data index", "data check"]
+COMMANDS += ["data index", "data check", "pulsar phase", "pulsar test"]
 INIT = ("init", "--source", "Crab-like", "--position", "83.633 deg, 22.014 deg")
 
 
@@ -50,7 +50,7 @@ def test_all_commands_are_tested():
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("command", ["", "data", *COMMANDS])
+@pytest.mark.parametrize("command", ["", "data", "pulsar", *COMMANDS])
 def test_help_has_examples_and_explains_each_option(call, command, option):
     code, out, err = call(*command.split(), option)
     assert (code, err) == (0, "")

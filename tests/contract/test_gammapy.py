@@ -17,7 +17,12 @@ from regions import CircleSkyRegion
 
 import ctao_sat
 from ctao_sat import _gammapy
-from ctao_sat._gammapy import ThetaSquaredTable, compound_region_to_regions, source_names
+from ctao_sat._gammapy import (
+    ThetaSquaredTable,
+    compound_region_to_regions,
+    get_random_state,
+    source_names,
+)
 
 SOURCES = Path(ctao_sat.__file__).parent
 TARGET = SkyCoord(83.63, 22.0, unit="deg")
@@ -63,6 +68,7 @@ def test_all_is_what_is_tested():
         "compound_region_to_regions",
         "current_evaluator",
         "fresh_copy",
+        "get_random_state",
         "new_evaluator",
         "penalties",
         "penalty_precision",
@@ -181,6 +187,14 @@ def test_compound_region_to_regions():
     found = compound_region_to_regions((circles[0] | circles[1]) | circles[2])
     assert list(found) == circles
     assert list(compound_region_to_regions(circles[0])) == circles[:1]
+
+
+def test_get_random_state():
+    assert list(inspect.signature(get_random_state).parameters) == ["init"]
+    first, second = get_random_state(5), get_random_state(5)
+    assert isinstance(first, np.random.RandomState)
+    assert first.uniform() == second.uniform()
+    assert get_random_state(first) is first
 
 
 def test_compound_region_to_regions_refuses_an_intersection():

@@ -4,13 +4,18 @@ import copy
 import io
 import struct
 
+import astropy.units as u
 import matplotlib as mpl
 import numpy as np
 import pytest
+from astropy.time import Time
 from matplotlib.figure import Figure
 
 from ctao_sat import plotting
 from ctao_sat.errors import OutputError
+from ctao_sat.pulsar import FrequencyScan, PhaseRegions, h_test_growth
+
+PULSE = PhaseRegions(on=[(0.1, 0.2)], off=[(0.6, 1.05)])
 
 TAKES = {
     "plot_theta_squared": "theta_squared_table",
@@ -20,6 +25,10 @@ TAKES = {
     "plot_light_curve": "light_curve",
     "plot_regions": "on_off_dataset",
     "plot_irf_performance": "performance",
+    "plot_profile": "phases",
+    "plot_phaseogram": "phases",
+    "plot_h_test": "growth",
+    "plot_scan": "scan",
 }
 
 
@@ -42,6 +51,30 @@ def performance():
     return dl3.irf_performance(simulate.demo_array("north"))
 
 
+@pytest.fixture
+def phases():
+    return np.random.default_rng(4).random(400)
+
+
+@pytest.fixture
+def growth(phases):
+    return h_test_growth(phases, np.arange(len(phases)) * u.s, n_points=4)
+
+
+@pytest.fixture
+def scan():
+    trials = np.arange(6.0)
+    return FrequencyScan(
+        f0=(11 + 1e-4 * trials) * u.Hz,
+        f1=1e-12 * trials * u.Hz / u.s,
+        values=np.outer(trials, trials[::-1]),
+        epoch=Time("2028-01-10", scale="tdb"),
+        statistic="h",
+        n_harmonics=20,
+        n_events=400,
+    )
+
+
 def draw(name, product):
     if name == "plot_sed":
         return plotting.plot_sed(
@@ -53,6 +86,11 @@ def draw(name, product):
         return plotting.plot_theta_squared(product, radius="0.1 deg")
     if name == "plot_irf_performance":
         return plotting.plot_irf_performance([product])
+    if name == "plot_profile":
+        return plotting.plot_profile(product, regions=PULSE, model=np.ones_like)
+    if name == "plot_phaseogram":
+        times = Time("2028-01-10") + np.arange(len(product)) * u.s
+        return plotting.plot_phaseogram(product, times, regions=PULSE)
     return getattr(plotting, name)(product)
 
 
@@ -62,6 +100,10 @@ def state(product):
         return [np.array(product[name]) for name in product.colnames]
     if hasattr(product, "available_quantities"):
         return [getattr(product, name).data.copy() for name in product.available_quantities]
+    if isinstance(product, np.ndarray):
+        return [product.copy()]
+    if isinstance(product, FrequencyScan):
+        return [product.values.copy(), product.f0.value.copy(), product.f1.value.copy()]
     maps = (product.counts, product.counts_off, product.mask_safe)
     return [each.data.copy() for each in maps]
 
@@ -91,9 +133,11 @@ def test_settings_of_the_user_do_not_break_a_plot(name, request, tmp_path):
 
 @pytest.mark.parametrize("name", TAKES)
 def test_axes_are_labelled(name, request):
-    axes = np.ravel(draw(name, request.getfixturevalue(TAKES[name])))[0].figure.axes
+    figure = np.ravel(draw(name, request.getfixturevalue(TAKES[name])))[0].figure
+    bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    axes = [ax for ax in figure.axes if ax not in bars]
     assert axes[-1].get_xlabel()
-    assert all(ax.get_ylabel() for ax in axes)
+    assert all(ax.get_ylabel() for ax in [*axes, *bars])
 
 
 @pytest.mark.parametrize("name", TAKES)

@@ -16,6 +16,7 @@ from ctao_sat.config import dump, parse
 from ctao_sat.errors import ConfigError
 from ctao_sat.recipes.spectrum_1d import Spectrum1DConfig, _steps
 from ctao_sat.recipes.spectrum_1d._statements import with_error
+from ctao_sat.workflow import _spectra
 
 TARGET = SkyCoord(83.633, 22.014, unit="deg")
 
@@ -74,7 +75,7 @@ class TestRun:
             limits = axis.edges[[3, 3 + n_bins]]
             geom = RegionGeom.create("icrs;circle(83.63, 22.01, 0.1)", axes=[axis])
             dataset = SpectrumDatasetOnOff(counts=RegionNDMap.from_geom(geom), name="a")
-            edges = _steps.flux_edges(Datasets([dataset]), config, limits)
+            edges = _spectra.flux_edges(Datasets([dataset]), config, limits)
             assert u.isclose(edges[0], limits[0])
             assert u.isclose(edges[-1], limits[1])
             assert np.all(np.diff(edges) > 0)
@@ -252,17 +253,17 @@ class TestCounts:
             n_on * np.log((1 + alpha) / alpha * n_on / total)
             + n_off * np.log((1 + alpha) * n_off / total)
         )
-        statistic = _steps.counts_statistic([on_off("a", n_on, n_off, alpha)])
+        statistic = _spectra.counts_statistic([on_off("a", n_on, n_off, alpha)])
         assert float(statistic.sqrt_ts) == pytest.approx(expected, rel=1e-9)
 
     def test_background_is_the_sum_of_backgrounds(self):
-        statistic = _steps.counts_statistic([on_off("a", 10, 20, 0.5), on_off("b", 30, 90, 0.1)])
+        statistic = _spectra.counts_statistic([on_off("a", 10, 20, 0.5), on_off("b", 30, 90, 0.1)])
         assert float(statistic.n_on) == 40
         assert float(statistic.n_bkg) == pytest.approx(10 + 9)
 
     @pytest.mark.parametrize(("n_on", "n_off"), [(0, 0), (5, 0), (0, 7)])
     def test_no_counts(self, n_on, n_off):
-        statistic = _steps.counts_statistic([on_off("a", n_on, n_off, 0.25)])
+        statistic = _spectra.counts_statistic([on_off("a", n_on, n_off, 0.25)])
         assert np.isfinite(statistic.sqrt_ts)
         assert float(statistic.alpha) == pytest.approx(0.25)
 
@@ -311,7 +312,7 @@ class TestParameters:
         model = SkyModel(PowerLawSpectralModel(index=2.2, amplitude="1e-11 cm-2 s-1 TeV-1"))
         model.spectral_model.index.error = 0.1
         reference = SkyModel(PowerLawSpectralModel(index=2, amplitude="1e-7 m-2 s-1 TeV-1"))
-        table = _steps.parameter_table(model, reference)
+        table = _spectra.parameter_table(model, reference)
         rows = {row["name"]: row for row in table}
         assert rows["index"]["pull"] == pytest.approx(2)
         assert rows["amplitude"]["reference"] == pytest.approx(1e-11)
@@ -319,7 +320,7 @@ class TestParameters:
 
     def test_other_model_has_no_pull(self):
         model = SkyModel(PowerLawSpectralModel())
-        table = _steps.parameter_table(model, recipes.crab_like_model())
+        table = _spectra.parameter_table(model, recipes.crab_like_model())
         assert "pull" not in table.colnames
 
     @pytest.mark.parametrize(

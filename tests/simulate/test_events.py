@@ -11,17 +11,20 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.time import Time
 from gammapy.irf import PSF3D, Background2D, PSFKing
 from gammapy.maps import MapAxis
-from gammapy.modeling.models import SkyModel
+from gammapy.modeling.models import ConstantTemporalModel, SkyModel
 from scipy.stats import kstest, poisson
 
 from ctao_sat.simulate import demo_array, observations
 from ctao_sat.simulate._background import background_cells
 from ctao_sat.simulate._directions import blur_from_irf
 from ctao_sat.simulate._energies import Migration, draw_log_linear, log_linear_integral
+from ctao_sat.simulate._times import Windows, draw_times
 
 LIMIT = 1e-4
+REFERENCE = Time("2028-01-01", scale="tt")
 RECO = MapAxis.from_energy_bounds("0.0126 TeV", "251 TeV", nbin=100, per_decade=True)
 TRUE = MapAxis.from_energy_bounds(
     "0.0126 TeV", "251 TeV", nbin=100, per_decade=True, name="energy_true"
@@ -131,6 +134,26 @@ def test_times_of_a_decaying_source(sky):
     )
     for table, factor in zip(events(sky, 4), norm, strict=True):
         check_counts(len(table), mu * factor)
+
+
+class _Flashes(ConstantTemporalModel):
+    """One ten-thousandth of each second, with all of its light."""
+
+    largest_norm = 1e4
+
+    def __call__(self, time, energy=None):
+        phase = (time - REFERENCE).to_value("s") % 1.0
+        return np.where(phase < 1e-4, 1e4, 0.0) * u.one
+
+
+def test_flashes_that_no_grid_sees():
+    """A model that knows its largest norm is drawn without a grid."""
+    windows = Windows(REFERENCE, np.array([0.0, 500.0]), np.array([300.0, 700.0]))
+    seconds = draw_times(np.random.default_rng(3), _Flashes(), windows, 2.0)
+    assert np.all(seconds % 1.0 < 1e-4)
+    assert not np.any((seconds > 300.0) & (seconds < 500.0))
+    check_counts(len(seconds), 2.0 * windows.ontime)
+    check_counts(np.count_nonzero(seconds < 300.0), 2.0 * 300.0)
 
 
 def test_steady_sources_and_background_arrive_uniformly(sky):

@@ -15,6 +15,7 @@ from ctao_sat import __version__
 from ctao_sat.cli.data import data
 from ctao_sat.cli.info import info
 from ctao_sat.cli.irf import irf
+from ctao_sat.cli.pulsar import pulsar
 from ctao_sat.cli.run import demo, init, run, validate
 from ctao_sat.cli.simulate import simulate
 from ctao_sat.errors import CtaoSatError
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, init, validate, run, simulate, data, irf, info):
+for command in (demo, init, validate, run, simulate, data, irf, pulsar, info):
     cli.add_command(command)
 
 

@@ -81,7 +81,8 @@ def demo(site, seed, out, as_json, n_jobs, backend, overwrite, quiet):
 @click.command(
     epilog="Examples:\n\n\b\n"
     "  ctao-sat init --source Crab -o crab.yaml\n"
-    "  ctao-sat init --source 'My source' --position '83.63 deg, 22.01 deg' --data dl3/ -o my.yaml"
+    "  ctao-sat init --source 'Mine' --position '83.63 deg, 22.01 deg' --data dl3/ -o my.yaml\n"
+    "  ctao-sat init --recipe pulsar --source Vela --position '128.84 deg, -45.18 deg' -o vela.yaml"
 )
 @click.option("--recipe", default="spectrum-1d", show_default=True, help="Which kind of analysis.")
 @click.option("--source", required=True, help="Name of the source.")

@@ -90,6 +90,7 @@ def simulate(
     """Simulate observations, and write event lists, responses and index tables."""
     import numpy as np
 
+    import ctao_sat.pulsar  # noqa: F401  Gammapy then knows its temporal model.
     from ctao_sat import dl3
     from ctao_sat import simulate as sim
     from ctao_sat.config import read_models

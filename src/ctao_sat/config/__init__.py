@@ -6,16 +6,31 @@ one, and values are frozen. `RecipeConfig`, the base of whole files, adds the na
 the version of the schema. Units and coordinates are strings in the file (``"0.11 deg"``) and
 astropy objects in Python.
 
+Recipes share sections, such as `DataConfig` for the observations to analyse.
+
 Entry points: `load` reads and validates a file, `dump` writes one that `load` reads back.
 """
 
 from ctao_sat.config._base import Config, RecipeConfig, dump, load, parse
 from ctao_sat.config._files import expand_path, read_models, read_yaml
+from ctao_sat.config._sections import (
+    AxisConfig,
+    DataConfig,
+    FitConfig,
+    FluxPointsConfig,
+    Name,
+    ReductionConfig,
+    TargetConfig,
+    check_range,
+    spectral_model,
+)
 from ctao_sat.config._types import (
     Angle,
     Duration,
     Energy,
     Flux,
+    Frequency,
+    FrequencyRate,
     Instant,
     SkyPosition,
     parse_position,
@@ -23,13 +38,23 @@ from ctao_sat.config._types import (
 
 __all__ = [
     "Angle",
+    "AxisConfig",
     "Config",
+    "DataConfig",
     "Duration",
     "Energy",
+    "FitConfig",
     "Flux",
+    "FluxPointsConfig",
+    "Frequency",
+    "FrequencyRate",
     "Instant",
+    "Name",
     "RecipeConfig",
+    "ReductionConfig",
     "SkyPosition",
+    "TargetConfig",
+    "check_range",
     "dump",
     "expand_path",
     "load",
@@ -37,4 +62,5 @@ __all__ = [
     "parse_position",
     "read_models",
     "read_yaml",
+    "spectral_model",
 ]

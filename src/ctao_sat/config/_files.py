@@ -10,7 +10,7 @@ from gammapy.modeling.models import Models
 
 from ctao_sat.errors import ConfigError, MissingDataError
 
-__all__ = ["expand_path", "read_models", "read_yaml", "to_yaml"]
+__all__ = ["expand_path", "parse_yaml", "read_models", "read_yaml", "to_yaml"]
 
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
@@ -60,6 +60,11 @@ _FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 _FLOAT_STARTS = list("-+.0123456789")
 
 
+# "on" and "off" are texts in YAML 1.2, and keys of ours, but booleans in YAML 1.1.
+_BOOL_TAG = "tag:yaml.org,2002:bool"
+_BOOL = re.compile(r"^(true|True|TRUE|false|False|FALSE)$")
+
+
 class _Loader(yaml.SafeLoader):
     """YAML loader that refuses what YAML would silently drop: the first of duplicate keys."""
 
@@ -81,6 +86,11 @@ class _Dumper(yaml.SafeDumper):
     """YAML writer that puts quotes where `_Loader` would take a text for a number."""
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL_TAG]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL_TAG, _BOOL, list("tTfF"))
 for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, _FLOAT_STARTS)
 
@@ -111,7 +121,11 @@ def read_yaml(path: Path | str) -> tuple[dict[str, Any], dict[tuple, int]]:
         If the file is missing, empty, no YAML, or no mapping.
     """
     path = Path(path)
-    text = _read_text(path)
+    return parse_yaml(_read_text(path), path)
+
+
+def parse_yaml(text: str, path: Path) -> tuple[dict[str, Any], dict[tuple, int]]:
+    """Return content and lines of the text of a file; see `read_yaml`."""
     try:
         root = yaml.compose(text, Loader=_Loader)
         values = yaml.load(text, Loader=_Loader)

@@ -17,6 +17,8 @@ __all__ = [
     "Duration",
     "Energy",
     "Flux",
+    "Frequency",
+    "FrequencyRate",
     "Instant",
     "SkyPosition",
     "parse_position",
@@ -55,6 +57,8 @@ def _quantity_type(unit: str, example: str) -> Any:
 Energy = Annotated[u.Quantity, *_quantity_type("TeV", "1 TeV")]
 Angle = Annotated[u.Quantity, *_quantity_type("deg", "0.5 deg")]
 Duration = Annotated[u.Quantity, *_quantity_type("s", "30 min")]
+Frequency = Annotated[u.Quantity, *_quantity_type("Hz", "29.947 Hz")]
+FrequencyRate = Annotated[u.Quantity, *_quantity_type("Hz / s", "-3.77e-10 Hz / s")]
 Flux = Annotated[u.Quantity, *_quantity_type("cm-2 s-1 TeV-1", "1e-12 cm-2 s-1 TeV-1")]
 
 

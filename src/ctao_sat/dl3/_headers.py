@@ -1,7 +1,8 @@
 """Read what FITS headers say about the tables of a DL3 file."""
 
+import datetime
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ from ctao_sat.config import expand_path
 from ctao_sat.dl3 import _check as check
 from ctao_sat.errors import ConfigError, FileFormatError, MissingDataError
 
-__all__ = ["HDUInfo", "fits_files", "hdu_infos", "header_text", "path_list", "read_headers"]
+__all__ = [
+    "HDUInfo",
+    "fits_files",
+    "hdu_infos",
+    "header_text",
+    "path_list",
+    "read_headers",
+    "start_text",
+]
 
 _SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
@@ -199,10 +208,36 @@ def _hdu_class(header: fits.Header, kind: str, columns: Iterable[str]) -> str:
     return fitting[0] if len(fitting) == 1 else ""
 
 
-def header_text(header: fits.Header, key: str) -> str:
+def header_text(header: fits.Header | Mapping[str, Any], key: str) -> str:
     """Return a value of a header as text, empty if there is none."""
     value = header.get(key, "")
     return "" if isinstance(value, fits.card.Undefined) else str(value).strip()
+
+
+def start_text(header: fits.Header | Mapping[str, Any]) -> str | None:
+    """Return date and time of DATE-OBS and TIME-OBS, None if there are none.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header` or mapping
+        Of events.
+
+    Returns
+    -------
+    text : str or None
+        In ISO format, in UTC or in the scale of the events.
+    """
+    # CTA-1DC writes DATE_OBS.
+    day, time = (
+        header_text(header, f"{key}-OBS") or header_text(header, f"{key}_OBS")
+        for key in ("DATE", "TIME")
+    )
+    text = day if "T" in day else f"{day}T{time}"
+    try:
+        found = datetime.datetime.fromisoformat(text)
+        return found.replace(tzinfo=None).isoformat() if "T" in text else None
+    except ValueError:
+        return None
 
 
 def _integer(value: Any) -> int | None:

@@ -30,6 +30,7 @@ IRF_SETS = {
     "full-enclosure": ("aeff", "edisp", "psf", "bkg"),
     "point-like": ("aeff", "edisp", "rad_max"),
     "spectrum": ("aeff", "edisp"),
+    "none": (),
 }
 
 
@@ -48,9 +49,9 @@ def read_observations(
         Where they are.
     obs_ids : iterable of int
         Which ones.
-    required_irf : {"spectrum", "point-like", "full-enclosure"}
+    required_irf : {"spectrum", "point-like", "full-enclosure", "none"}
         Which IRFs must be there: effective area and energy dispersion; with ``RAD_MAX``; with PSF
-        and background.
+        and background; or none.
     progress : bool
         Show a progress bar when it takes more than two seconds.
 
@@ -97,7 +98,7 @@ def read_event_types(
     obs_ids : iterable of int, optional
         Which observations. Default: all. An observation that lacks an event type is taken with
         those that it has, with a warning.
-    required_irf : {"spectrum", "point-like", "full-enclosure"}
+    required_irf : {"spectrum", "point-like", "full-enclosure", "none"}
         See `read_observations`.
     progress : bool
         Show a progress bar when it takes more than two seconds.

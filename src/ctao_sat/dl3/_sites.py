@@ -1,6 +1,8 @@
 """Where the arrays of CTAO stand, and what stands above them."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 
 import astropy.units as u
 import numpy as np
@@ -11,13 +13,13 @@ from astropy.utils.exceptions import AstropyWarning
 
 from ctao_sat.errors import ConfigError, did_you_mean
 
-__all__ = ["SITES", "altaz", "icrs", "site_at", "site_location"]
+__all__ = ["NEAR", "SITES", "altaz", "bundled_earth_rotation", "icrs", "site_at", "site_location"]
 
 # Geodetic longitude (deg, East), latitude (deg) and height (m) of the sites of CTAO.
 SITES = {"north": (-17.8920, 28.7622, 2158.0), "south": (-70.3163, -24.6834, 2150.0)}
 
 # Arrays are kilometres wide, and headers name the centre or the nearest telescope.
-_NEAR = 2 * u.km
+NEAR = 2 * u.km
 
 
 def site_location(site: str) -> EarthLocation:
@@ -59,7 +61,7 @@ def site_at(location: EarthLocation) -> str:
     """
     for site in SITES:
         apart = u.Quantity(location.geocentric) - u.Quantity(site_location(site).geocentric)
-        if np.linalg.norm(apart) < _NEAR:
+        if np.linalg.norm(apart) < NEAR:
             return site
     return ""
 
@@ -105,7 +107,9 @@ def icrs(alt: u.Quantity, az: u.Quantity, time: Time, location: EarthLocation) -
     return _offline(SkyCoord(alt=alt, az=az, frame=frame), "icrs")
 
 
-def _offline(direction: SkyCoord, frame: AltAz | str) -> SkyCoord:
+@contextlib.contextmanager
+def bundled_earth_rotation() -> Iterator[None]:
+    """Take the rotation of the Earth from the tables that come with astropy, never the network."""
     with (
         iers.conf.set_temp("auto_download", False),
         # Tables that came with astropy are refused after a month, were they not to be renewed.
@@ -114,4 +118,9 @@ def _offline(direction: SkyCoord, frame: AltAz | str) -> SkyCoord:
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "Tried to get polar motions", AstropyWarning)
+        yield
+
+
+def _offline(direction: SkyCoord, frame: AltAz | str) -> SkyCoord:
+    with bundled_earth_rotation():
         return direction.transform_to(frame)

@@ -36,8 +36,8 @@ The classes are Gammapy's own objects, not copies or subclasses; the functions i
 that Gammapy does not have are the verbs of this level. Observations come from `ctao_sat.dl3`,
 fits and fluxes follow in `ctao_sat.dl5`.
 
-Known in Gammapy 2.1: the phase intervals of ``PhaseBackgroundMaker`` do not wrap around 1, and
-may overlap.
+Known in Gammapy 2.1: ``PhaseBackgroundMaker`` takes nothing of an interval such as (1.2, 1.4), and
+lets on and off overlap. What `ctao_sat.pulsar` makes of phases does neither.
 
 Examples
 --------

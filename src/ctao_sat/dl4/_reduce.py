@@ -24,7 +24,7 @@ from ctao_sat.dl4._exclusion import exclusion_mask
 from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError, MissingHDUError
 from ctao_sat.parallel import pmap
 
-__all__ = ["reduce"]
+__all__ = ["dataset_names", "default_true_axis", "reduce"]
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def reduce(
     """
     observations = Observations(list(observations))
     _check_geometry(geometry)
-    energy_axis_true = energy_axis_true or _default_true_axis(geometry.axes["energy"])
+    energy_axis_true = energy_axis_true or default_true_axis(geometry.axes["energy"])
     makers = (
         SpectrumDatasetMaker(
             selection=["counts", "exposure", "edisp"],
@@ -126,7 +126,7 @@ def reduce(
             SpectrumDataset.create(geometry, energy_axis_true=energy_axis_true, name=name),
             makers,
         )
-        for name, observation in zip(_names(observations, names), observations, strict=True)
+        for name, observation in zip(dataset_names(observations, names), observations, strict=True)
     ]
     reduced = pmap(
         _reduce_one,
@@ -153,7 +153,7 @@ def _reduce_one(task: _Task) -> SpectrumDatasetOnOff:
     return dataset
 
 
-def _names(observations: Observations, wanted: Iterable[str] | None) -> list[str]:
+def dataset_names(observations: Observations, wanted: Iterable[str] | None) -> list[str]:
     """Return dataset names: those wanted, or the observation IDs, numbered where one recurs."""
     if wanted is not None:
         given = list(wanted)
@@ -190,7 +190,7 @@ def _check_geometry(geometry: RegionGeom) -> None:
         )
 
 
-def _default_true_axis(energy_axis: MapAxis) -> MapAxis:
+def default_true_axis(energy_axis: MapAxis) -> MapAxis:
     low, high = energy_axis.bounds
     return MapAxis.from_energy_bounds(
         low / 5, high * 5, nbin=20, per_decade=True, name="energy_true"

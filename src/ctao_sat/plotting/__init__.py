@@ -7,6 +7,10 @@
 `plot_counts`               does the model describe the counts: counts and residuals
 `plot_sed`                  the spectrum: flux points, limits, model with its error
 `plot_light_curve`          the flux over time, in dates
+`plot_phaseogram`           does a pulsar keep its phase: events over phase and time
+`plot_profile`              what does its pulse look like: events over phase, regions, fit
+`plot_h_test`               do pulsations grow as they should: H test over livetime
+`plot_scan`                 at which frequency are they: a statistic over all trials
 `plot_irf_performance`      how good are IRFs: area, resolutions, sensitivity
 `save`                      an image of any of them on disk
 ==========================  ==========================================================
@@ -21,6 +25,8 @@ from ctao_sat.plotting.counts import plot_counts
 from ctao_sat.plotting.irf import plot_irf_performance
 from ctao_sat.plotting.light_curve import plot_light_curve
 from ctao_sat.plotting.output import save
+from ctao_sat.plotting.periodicity import plot_h_test, plot_scan
+from ctao_sat.plotting.pulsar import plot_phaseogram, plot_profile
 from ctao_sat.plotting.regions import plot_regions
 from ctao_sat.plotting.sed import plot_sed
 from ctao_sat.plotting.significance import plot_significance
@@ -28,9 +34,13 @@ from ctao_sat.plotting.theta_squared import plot_theta_squared
 
 __all__ = [
     "plot_counts",
+    "plot_h_test",
     "plot_irf_performance",
     "plot_light_curve",
+    "plot_phaseogram",
+    "plot_profile",
     "plot_regions",
+    "plot_scan",
     "plot_sed",
     "plot_significance",
     "plot_theta_squared",

@@ -5,6 +5,8 @@ import re
 from typing import Any
 
 import astropy.units as u
+import numpy as np
+from astropy.table import Table
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -154,6 +156,14 @@ def log_axis(ax: Axes, which: str, formatter=power) -> None:
         return formatter(value, position) if leading in wanted else ""
 
     axis.set_minor_formatter(FuncFormatter(minor))
+
+
+def livetimes(table: Table) -> tuple[np.ndarray, str]:
+    """Return the column ``livetime`` in hours, or in minutes if it is short."""
+    hours = u.Quantity(table["livetime"]).to_value("h")
+    if np.nanmax(hours, initial=0.0) < 1.0:
+        return 60.0 * hours, "min"
+    return hours, "h"
 
 
 def draw_limits(ax: Axes, x, limit, *, length, xerr, colour: str, label: str) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import astropy.units as u
 import numpy as np
 from astropy.table import Table
 from matplotlib.axes import Axes
@@ -44,7 +43,7 @@ def plot_significance(info_table: Table, *, ax: Axes | None = None) -> Axes:
     """
     ax = style.new_axes(height=4.8) if ax is None else ax
     panel = style.lower_panel(ax, 0.6)
-    livetime, unit = _livetime(info_table)
+    livetime, unit = style.livetimes(info_table)
     significance = np.asarray(info_table["sqrt_ts"], dtype=float)
     excess = np.asarray(info_table["excess"], dtype=float)
     marks: dict[str, Any] = {
@@ -76,14 +75,6 @@ def plot_significance(info_table: Table, *, ax: Axes | None = None) -> Axes:
     style.legend_above(ax)
     ax.figure.align_ylabels([ax, panel])
     return ax
-
-
-def _livetime(table: Table) -> tuple[np.ndarray, str]:
-    """Return the livetime in hours, or in minutes if it is short."""
-    hours = u.Quantity(table["livetime"]).to_value("h")
-    if np.nanmax(hours, initial=0.0) < 1.0:
-        return 60.0 * hours, "min"
-    return hours, "h"
 
 
 def _excess_error(table: Table) -> np.ndarray | None:

@@ -2,7 +2,8 @@
 
 The question answered here: *which analysis fits my science case?* There is
 
-- ``spectrum-1d``: spectrum and light curve of one source, background from off regions.
+- ``spectrum-1d``: spectrum and light curve of one source, background from off regions;
+- ``pulsar``: phases, tests for pulsations, pulse profile and spectrum of phase regions.
 
 `run` reads a configuration, runs its recipe, and writes the run folder; `read_config` only reads.
 """

@@ -7,22 +7,29 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
-
 from ctao_sat.config import RecipeConfig, parse, read_yaml
+from ctao_sat.config._files import parse_yaml
 from ctao_sat.dl4 import find_source
 from ctao_sat.errors import ConfigError, did_you_mean
-from ctao_sat.recipes import spectrum_1d
+from ctao_sat.recipes import pulsar, spectrum_1d
 from ctao_sat.result import check_free
 from ctao_sat.workflow import Plan, Run, StepLog, write_run
 
 __all__ = ["RECIPES", "configuration_text", "plan", "read_config", "run"]
 
-RECIPES: dict[str, ModuleType] = {"spectrum-1d": spectrum_1d}
-_CONFIGS: dict[str, type[RecipeConfig]] = {"spectrum-1d": spectrum_1d.Spectrum1DConfig}
+RECIPES: dict[str, ModuleType] = {"spectrum-1d": spectrum_1d, "pulsar": pulsar}
+_CONFIGS: dict[str, type[RecipeConfig]] = {
+    "spectrum-1d": spectrum_1d.Spectrum1DConfig,
+    "pulsar": pulsar.PulsarConfig,
+}
 
 # Where a configuration names files; relative ones are meant relative to the configuration file.
-_PATHS = (("data", "path"), ("background", "exclusion", "file"), ("reference_model",))
+_PATHS = (
+    ("data", "path"),
+    ("background", "exclusion", "file"),
+    ("reference_model",),
+    ("ephemeris", "file"),
+)
 
 
 def read_config(path: Path | str) -> RecipeConfig:
@@ -197,7 +204,7 @@ def configuration_text(recipe: str, *, name: str, position: str | None, data: st
     text = pattern.read_text(encoding="utf-8").format(
         name=_quoted(name), position=_quoted(position), path=_quoted(data)
     )
-    parse(_CONFIGS[recipe], yaml.safe_load(text))
+    parse(_CONFIGS[recipe], parse_yaml(text, Path("template.yaml"))[0])
     return text
 
 

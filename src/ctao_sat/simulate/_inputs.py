@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.time import Time
 from gammapy.data import GTI
 from gammapy.irf import IRF
 from gammapy.modeling.models import Models, SkyModel
 
+from ctao_sat.dl3._sites import NEAR
 from ctao_sat.errors import ConfigError
 from ctao_sat.simulate._run_contents import MJD_REFERENCE
 from ctao_sat.simulate._times import Windows
 
-__all__ = ["Run", "check_energy_range", "check_models", "check_schedule"]
+__all__ = ["Run", "check_energy_range", "check_models", "check_places", "check_schedule"]
 
 _PROBES = [0.1, 1, 10] * u.TeV
 
@@ -81,6 +82,36 @@ def check_models(models: Models | Sequence[SkyModel] | SkyModel | None) -> Model
             f"Two models have the name '{twins[0]}'.", remedy="Give each model its own name."
         )
     return Models(deepcopy(items))
+
+
+def check_places(models: Models, location: EarthLocation) -> None:
+    """Make sure that models whose light curve depends on the place are for this one.
+
+    Parameters
+    ----------
+    models : `gammapy.modeling.models.Models`
+        The sky.
+    location : `astropy.coordinates.EarthLocation`
+        Where the telescopes stand.
+
+    Raises
+    ------
+    ConfigError
+        If a model is for telescopes elsewhere.
+    """
+    for model in models:
+        place = getattr(model.temporal_model, "location", None)
+        if place is None:
+            continue
+        apart = u.Quantity(place.geocentric) - u.Quantity(location.geocentric)
+        kilometres = np.linalg.norm(apart.to_value("km"))
+        if kilometres > NEAR.to_value("km"):
+            raise ConfigError(
+                f"The model '{model.name}' is for telescopes {kilometres:.0f} km away from the "
+                "array.",
+                remedy="Give its temporal model the location of the array, or simulate another "
+                "array (`irfs`, `location`).",
+            )
 
 
 def _duration(value: u.Quantity | str, name: str) -> u.Quantity:

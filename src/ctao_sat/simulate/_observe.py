@@ -26,7 +26,13 @@ from ctao_sat.simulate._directions import blur_from_irf
 from ctao_sat.simulate._energies import Migration
 from ctao_sat.simulate._folder import not_of_a_simulation, write_truth
 from ctao_sat.simulate._form import identifiers, simulation_form
-from ctao_sat.simulate._inputs import Run, check_energy_range, check_models, check_schedule
+from ctao_sat.simulate._inputs import (
+    Run,
+    check_energy_range,
+    check_models,
+    check_places,
+    check_schedule,
+)
 from ctao_sat.simulate._irfs import Instrument, load_instrument
 from ctao_sat.simulate._run_contents import NO_EVENTS, RunInfo, run_contents
 from ctao_sat.simulate._sources import Response, draw_source, measure
@@ -87,7 +93,8 @@ def observations(
     Parameters
     ----------
     models : `gammapy.modeling.models.Models`, list of `~gammapy.modeling.models.SkyModel` or None
-        The sky. None or an empty list simulates background alone. Not modified.
+        The sky. None or an empty list simulates background alone. Not modified. Pulsars are
+        `ctao_sat.pulsar.pulsed_source`.
     pointings : `astropy.coordinates.SkyCoord` or list of `~astropy.coordinates.SkyCoord`
         One direction per observation, n in all.
     livetime : `astropy.units.Quantity` or str
@@ -182,6 +189,7 @@ def observations(
     wanted = simulation_form(dialect, metadata, irfs)
     truth = check_models(models)
     instrument = load_instrument(irfs, location)
+    check_places(truth, instrument.location)
     runs = check_schedule(
         pointings, livetime, deadtime_fraction, start, gap, gti, obs_id_start, rng
     )

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from gammapy.datasets import Datasets
-from gammapy.estimators import FluxPoints
 
 from ctao_sat import config as configs
 from ctao_sat import plotting, result
@@ -48,9 +46,7 @@ def write_run(run: Run, path: Path | str, *, overwrite: bool = False) -> Path:
     quiet = np.errstate(divide="ignore", invalid="ignore")
     with result.staged_folder(path, overwrite=overwrite) as folder, quiet:
         (folder / "config.yaml").write_text(configs.dump(run.config), encoding="utf-8")
-        _write_fit(run, folder)
-        _write_flux(run.flux_points, "flux_points", folder)
-        _write_flux(run.light_curve, "light_curve", folder)
+        run.write_products(folder)
         for name, table in run.tables.items():
             result.write_table(_storable(table), folder / f"{name}.ecsv")
         figures = _write_plots(run, folder / "plots")
@@ -58,23 +54,6 @@ def write_run(run: Run, path: Path | str, *, overwrite: bool = False) -> Path:
         (folder / "report.html").write_text(page(run, figures), encoding="utf-8")
         result.write_json({**run.provenance, "status": run.status}, folder / result.MARKER)
     return path
-
-
-def _write_fit(run: Run, folder: Path) -> None:
-    datasets = folder / "datasets"
-    datasets.mkdir()
-    copies = Datasets([dataset.copy(name=dataset.name) for dataset in run.datasets])
-    copies.write(datasets / "datasets.yaml", checksum=True)
-    run.models.write(folder / "models.yaml", checksum=True)
-    if run.fit_result is not None:
-        run.fit_result.write(folder / "fit_result.yaml", checksum=True)
-
-
-def _write_flux(points: FluxPoints | None, name: str, folder: Path) -> None:
-    if points is None:
-        return
-    for ending in ("fits", "ecsv"):
-        points.write(folder / f"{name}.{ending}", sed_type="likelihood", checksum=True)
 
 
 def _storable(table: Table) -> Table:

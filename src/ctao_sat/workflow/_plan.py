@@ -21,7 +21,7 @@ class Plan:
     seconds : float
         Estimated duration, extrapolated from one observation; good to a factor of about three.
     megabytes : float
-        Estimated memory of the datasets.
+        Estimated memory of what is made of the events.
     """
 
     observations: Table
@@ -38,7 +38,7 @@ class Plan:
         return (
             f"{len(livetimes)} observations, {livetime:.2f} h of livetime. "
             f"Extrapolated from the first one: about {time} (good to a factor of three), "
-            f"{self.megabytes:.1f} MB for the datasets."
+            f"{self.megabytes:.1f} MB of memory."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,11 +1,9 @@
 """Checks of times: references, good time intervals, live time."""
 
-import datetime
 from collections.abc import Iterator
 
 import astropy.units as u
 import numpy as np
-from astropy.io import fits
 from astropy.time import Time, TimeDelta
 from numpy.typing import NDArray
 
@@ -20,7 +18,7 @@ from ctao_sat.dl3._checks._clock import (
 )
 from ctao_sat.dl3._checks._content import Content, TableData, header_number
 from ctao_sat.dl3._checks._model import Fault, NotRun
-from ctao_sat.dl3._headers import header_text
+from ctao_sat.dl3._headers import header_text, start_text
 
 __all__ = ["dates", "deadc", "gti_order", "gti_span", "intervals", "livetime", "time_reference"]
 
@@ -210,7 +208,7 @@ def dates(content: Content) -> Iterator[Fault | NotRun]:
     """DATE-OBS and TIME-OBS agree with TSTART."""
     for table in content.of("events"):
         zero, start = zero_time(table.header), header_number(table.header, "TSTART")
-        text = _date(table.header)
+        text = start_text(table.header)
         if zero is None or text is None or not abs(start) < 1e11:
             yield NotRun("no DATE-OBS with a time, or no TSTART")
             continue
@@ -220,17 +218,3 @@ def dates(content: Content) -> Iterator[Fault | NotRun]:
         apart = min((float((time - begin).to_value("s")) for time in times), key=abs)
         if abs(apart) > _DATE:
             yield Fault(f"DATE-OBS and TIME-OBS say {text}, {apart:+.6g} s off TSTART.", table.hdu)
-
-
-def _date(header: fits.Header) -> str | None:
-    # CTA-1DC writes DATE_OBS.
-    day, time = (
-        header_text(header, f"{key}-OBS") or header_text(header, f"{key}_OBS")
-        for key in ("DATE", "TIME")
-    )
-    text = day if "T" in day else f"{day}T{time}"
-    try:
-        found = datetime.datetime.fromisoformat(text)
-        return found.replace(tzinfo=None).isoformat() if "T" in text else None
-    except ValueError:
-        return None

@@ -6,7 +6,7 @@ the pointing, where the background is alike. The statistic is Gammapy's ``wstat`
 likelihood of on and off counts with the background profiled out.
 
 Entry points: `Spectrum1DConfig` says what to do, `run` does it and returns a
-`ctao_sat.workflow.Run`.
+`ctao_sat.workflow.SpectrumRun`.
 """
 
 from ctao_sat.recipes.spectrum_1d._config import Spectrum1DConfig

@@ -17,11 +17,12 @@ from gammapy.modeling.models import Models, SkyModel
 from ctao_sat import dl3, dl4, dl5
 from ctao_sat.config import expand_path
 from ctao_sat.errors import DataError
-from ctao_sat.recipes.spectrum_1d import _data as data
 from ctao_sat.recipes.spectrum_1d import _steps as steps
 from ctao_sat.recipes.spectrum_1d._config import Spectrum1DConfig
 from ctao_sat.recipes.spectrum_1d._statements import Findings, summarise
-from ctao_sat.workflow import Plan, Run, StepLog, provenance
+from ctao_sat.workflow import Plan, SpectrumRun, StepLog, provenance
+from ctao_sat.workflow import _inputs as data
+from ctao_sat.workflow import _spectra as spectra
 
 __all__ = ["plan", "run"]
 
@@ -91,7 +92,7 @@ def plan(config: Spectrum1DConfig, *, n_jobs: int = 1) -> Plan:
     evaluation = time.perf_counter() - start
     n = len(inputs.observations)
     # Gammapy needs some 220 evaluations of all datasets for a flux point with its limit.
-    n_points = len(steps.flux_edges(first, config, steps.fit_range(first, config)))
+    n_points = len(spectra.flux_edges(first, config, spectra.fit_range(first)))
     points = 220 * evaluation * n * (n_points + 2)
     dataset = first[0]
     size = dataset.edisp.edisp_map.data.nbytes + 10 * dataset.exposure.data.nbytes
@@ -110,7 +111,7 @@ def run(
     backend: str = "auto",
     progress: bool = False,
     log_steps: StepLog | None = None,
-) -> Run:
+) -> SpectrumRun:
     """Analyse the observations of a source.
 
     Parameters
@@ -128,7 +129,7 @@ def run(
 
     Returns
     -------
-    run : `~ctao_sat.workflow.Run`
+    run : `~ctao_sat.workflow.SpectrumRun`
         Products and findings. Nothing is written to disk.
 
     Raises
@@ -144,13 +145,13 @@ def run(
         datasets = _reduce(
             config, inputs.observations, inputs.exclusion, parallel, names=inputs.named
         )
-        limits = steps.fit_range(datasets, config)
+        limits = spectra.fit_range(datasets)
         inputs.left_out.extend(set(inputs.named) - set(datasets.names))
         livetimes = data.run_livetimes(datasets, inputs.runs)
     with recorder.step("Theta-squared distribution"):
         theta_squared = steps.theta_squared(inputs.observations, config, limits)
     with recorder.step("Fit the spectrum"):
-        statistic = steps.counts_statistic(datasets)
+        statistic = spectra.counts_statistic(datasets)
         detected = bool(statistic.sqrt_ts >= config.detection_threshold)
         fitted, result = _fit(config, datasets, inputs.model, detected)
     products = _products(config, inputs, datasets, fitted, limits, result, recorder, parallel)
@@ -175,7 +176,7 @@ def run(
         "observations": inputs.table,
         "selection": inputs.cuts,
         "significance": steps.significance(datasets, inputs.runs, livetimes),
-        "parameters": steps.parameter_table(inputs.model, inputs.reference),
+        "parameters": spectra.parameter_table(inputs.model, inputs.reference),
     }
     if theta_squared is not None:
         tables["theta_squared"] = theta_squared
@@ -188,14 +189,14 @@ def _assemble(
     datasets: Datasets,
     tables: dict[str, Table],
     recorder: StepLog,
-) -> Run:
+) -> SpectrumRun:
     """Put findings and products together, with the record of what they were made from."""
     config = findings.config
     status, statements, summary = summarise(findings)
     files = data.files_behind(inputs.data_stores, inputs.named)
     others = (config.reference_model, config.background.exclusion.file)
     files += [expand_path(path) for path in others if path is not None]
-    return Run(
+    return SpectrumRun(
         config=config,
         status=status,
         statements=statements,
@@ -214,7 +215,7 @@ def _assemble(
 
 def _read(config: Spectrum1DConfig, progress: bool = False) -> _Inputs:
     stores = data.open_stores(config.data, progress)
-    ids, cuts = data.select(stores, config)
+    ids, cuts = data.select(stores, config.data, config.target.position)
     kind = "point-like" if config.on_region.method == "rad_max" else "spectrum"
     named = dl3.read_event_types(stores, ids, required_irf=kind, progress=progress)
     return _Inputs(
@@ -238,15 +239,15 @@ def _reduce(
     datasets = dl4.reduce(
         observations,
         steps.geometry(config),
-        energy_axis_true=steps.axis(config.reduction.energy_true, "energy_true"),
+        energy_axis_true=config.reduction.energy_true.axis("energy_true"),
         exclusion=exclusion,
-        safe_mask=steps.safe_mask(config),
+        safe_mask=spectra.safe_mask(config),
         containment_correction=config.reduction.containment_correction,
         n_off_regions=config.background.n_off_regions,
         names=names,
         **parallel.options(),
     )
-    return steps.with_fit_range(datasets, config)
+    return spectra.with_fit_range(datasets, config)
 
 
 def _fit(
@@ -255,7 +256,7 @@ def _fit(
     """Set the model on the datasets, and fit it if there is something to fit."""
     fitted = Datasets([datasets.stack_reduce(name="stacked")]) if config.fit.stack else datasets
     if config.fit.stack:
-        fitted = steps.with_fit_range(fitted, config)
+        fitted = spectra.with_fit_range(fitted, config)
     fitted.models = [model]
     if not detected:
         log.warning(
@@ -291,7 +292,7 @@ def _products(
     if result is not None and not result.success:
         return products
     with recorder.step("Flux points"):
-        edges = steps.flux_edges(datasets, config, limits)
+        edges = spectra.flux_edges(datasets, config, limits)
         try:
             products.points = _flux_points(fitted, edges, config, parallel)
             products.total = _flux_points(fitted, limits, config, parallel)

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import astropy.units as u
 import numpy as np
@@ -10,25 +10,18 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from astropy.time import Time
 from gammapy.data import Observations
-from gammapy.datasets import Datasets, SpectrumDatasetOnOff
+from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints
-from gammapy.makers import SafeMaskMaker
 from gammapy.maps import MapAxis, RegionGeom, WcsNDMap
 from gammapy.modeling.models import ScaleSpectralModel, SkyModel
-from gammapy.stats import WStatCountsStatistic
 from regions import CircleSkyRegion, PointSkyRegion
 from scipy.optimize import brentq
 
 from ctao_sat._gammapy import ThetaSquaredTable
-from ctao_sat.config import expand_path, read_models
+from ctao_sat.config import expand_path, read_models, spectral_model
 from ctao_sat.dl4 import catalog_regions, exclusion_mask
-from ctao_sat.errors import ConfigError, DataError, did_you_mean
-from ctao_sat.recipes.spectrum_1d._config import (
-    AxisConfig,
-    ExclusionConfig,
-    Spectrum1DConfig,
-    spectral_model,
-)
+from ctao_sat.errors import ConfigError, did_you_mean
+from ctao_sat.recipes.spectrum_1d._config import ExclusionConfig, Spectrum1DConfig
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +40,7 @@ def geometry(config: Spectrum1DConfig) -> RegionGeom:
         region = PointSkyRegion(position)
     else:
         region = CircleSkyRegion(position, config.on_region.radius)
-    return RegionGeom.create(region, axes=[axis(config.reduction.energy, "energy")])
-
-
-def axis(config: AxisConfig, name: str) -> MapAxis:
-    """Return an axis of energy."""
-    return MapAxis.from_energy_bounds(
-        config.min, config.max, nbin=config.per_decade, per_decade=True, name=name
-    )
+    return RegionGeom.create(region, axes=[config.reduction.energy.axis("energy")])
 
 
 def exclusion(config: ExclusionConfig, center: SkyCoord) -> WcsNDMap | None:
@@ -64,21 +50,6 @@ def exclusion(config: ExclusionConfig, center: SkyCoord) -> WcsNDMap | None:
     regions = [CircleSkyRegion(position, radius) for position, radius in config.circles]
     regions += catalog_regions(config.catalogs, center, _CATALOG_RADIUS)
     return exclusion_mask(regions, center)
-
-
-def safe_mask(config: Spectrum1DConfig) -> SafeMaskMaker:
-    """Return the maker of the safe energy range."""
-    reduction = config.reduction
-    methods = ["aeff-max"]
-    if reduction.safe_bias_percent is not None:
-        methods.append("edisp-bias")
-    if reduction.use_default_thresholds:
-        methods.append("aeff-default")
-    return SafeMaskMaker(
-        methods=methods,
-        aeff_percent=reduction.safe_aeff_percent,
-        bias_percent=reduction.safe_bias_percent or 10,
-    )
 
 
 def theta_squared(
@@ -125,52 +96,6 @@ def theta_squared(
         position=config.target.position,
         energy_edges=limits,
     ).run()
-
-
-def fit_range(datasets: Datasets, config: Spectrum1DConfig) -> u.Quantity:
-    """Return the energies from where to where the fit uses data, shape (2,)."""
-    edges = datasets[0].counts.geom.axes["energy"].edges
-    used = np.flatnonzero(used_bins(datasets))
-    if used.size == 0:
-        raise DataError(
-            "No energy bin is inside both the safe range and the fit range.",
-            remedy="Widen `fit.energy_min` and `fit.energy_max`, or lower "
-            "`reduction.safe_aeff_percent`.",
-        )
-    return u.Quantity([edges[used[0]], edges[used[-1] + 1]])
-
-
-def used_bins(datasets: Datasets) -> np.ndarray:
-    """Return which energy bins any of the datasets uses."""
-    return np.any([dataset.mask.data.ravel() for dataset in datasets], axis=0)
-
-
-def with_fit_range(datasets: Datasets, config: Spectrum1DConfig) -> Datasets:
-    """Return copies of the datasets with the fit range set."""
-    copies = []
-    for dataset in datasets:
-        copy = dataset.copy(name=dataset.name)
-        copy.mask_fit = copy.counts.geom.energy_mask(config.fit.energy_min, config.fit.energy_max)
-        copies.append(copy)
-    return Datasets(copies)
-
-
-def counts_statistic(datasets: Sequence[SpectrumDatasetOnOff]) -> WStatCountsStatistic:
-    """Return on and off counts of all datasets in the bins they use, as one measurement.
-
-    The ratio of exposures is the mean weighted by off counts, so that the background equals the sum
-    of the backgrounds of the datasets.
-    """
-    n_on = n_off = background = 0.0
-    alphas = []
-    for dataset in datasets:
-        mask = dataset.mask.data
-        n_on += dataset.counts.data[mask].sum()
-        n_off += dataset.counts_off.data[mask].sum()
-        background += (dataset.alpha.data * dataset.counts_off.data)[mask].sum()
-        alphas.append(float(np.mean(dataset.alpha.data[mask])) if mask.any() else np.nan)
-    alpha = background / n_off if n_off > 0 else float(np.nanmean(alphas))
-    return WStatCountsStatistic(n_on=n_on, n_off=n_off, alpha=alpha)
 
 
 def build_model(config: Spectrum1DConfig) -> SkyModel:
@@ -226,18 +151,6 @@ def significance(
     return table
 
 
-def flux_edges(datasets: Datasets, config: Spectrum1DConfig, limits: u.Quantity) -> u.Quantity:
-    """Return the edges of the flux points: as configured, or five a decade in the fit range."""
-    wanted = config.flux_points.energy
-    if wanted is not None:
-        return axis(wanted, "energy").edges
-    edges = datasets[0].counts.geom.axes["energy"].edges
-    inside = edges[(edges >= limits[0] * (1 - 1e-9)) & (edges <= limits[1] * (1 + 1e-9))]
-    step = max(1, round(config.reduction.energy.per_decade / 5))
-    # The last bin may be narrower: no data of the fit are left out.
-    return np.append(inside[:-1:step], inside[-1])
-
-
 def flux_limit(
     datasets: Datasets, source: str, limits: u.Quantity, *, norm: float, n_sigma: float
 ) -> u.Quantity:
@@ -283,35 +196,6 @@ def flux_limit(
             return np.nan * _FLUX_UNIT
     factor = brentq(lambda value: growth(value) - n_sigma**2, best, high)
     return factor * spectrum.integral(*limits).to(_FLUX_UNIT)
-
-
-def parameter_table(model: SkyModel, reference: SkyModel | None) -> Table:
-    """Return the spectral parameters with errors, and their pulls from a reference model."""
-    rows = []
-    others = {}
-    if reference is not None and type(reference.spectral_model) is type(model.spectral_model):
-        others = {p.name: p.quantity for p in reference.spectral_model.parameters}
-    for parameter in model.spectral_model.parameters:
-        truth = others.get(parameter.name)
-        value = np.nan if truth is None else truth.to_value(parameter.unit)
-        free = not parameter.frozen and parameter.error > 0
-        pull = (parameter.value - value) / parameter.error if free else np.nan
-        rows.append(
-            (
-                parameter.name,
-                parameter.value,
-                parameter.error if free else np.nan,
-                parameter.unit.to_string(),
-                not parameter.frozen,
-                value,
-                pull,
-            )
-        )
-    names = ["name", "value", "error", "unit", "free", "reference", "pull"]
-    table = Table(rows=rows, names=names)
-    if not others:
-        table.remove_columns(["reference", "pull"])
-    return table
 
 
 def split(observations: Observations, width: u.Quantity) -> Observations:

@@ -1,4 +1,4 @@
-"""Open, select and read the observations of the recipe ``spectrum-1d``."""
+"""Open and select the observations that a configuration asks for."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from gammapy.data import DataStore, Observation
 from gammapy.datasets import Datasets
 
 from ctao_sat import dl3
-from ctao_sat.recipes.spectrum_1d._config import DataConfig, Spectrum1DConfig
+from ctao_sat.config import DataConfig
 
 __all__ = ["files_behind", "observation_table", "open_stores", "run_livetimes", "select"]
 
@@ -25,10 +25,9 @@ def open_stores(config: DataConfig, progress: bool = False) -> dict[str, DataSto
 
 
 def select(
-    data_stores: Mapping[str, DataStore], config: Spectrum1DConfig
+    data_stores: Mapping[str, DataStore], data: DataConfig, target: SkyCoord
 ) -> tuple[list[int], Table]:
     """Return the IDs of the observations the configuration asks for, and the counted cuts."""
-    data = config.data
     zenith = None
     if data.zenith_min is not None or data.zenith_max is not None:
         low = data.zenith_min if data.zenith_min is not None else 0 * u.deg
@@ -38,7 +37,7 @@ def select(
         _all_types(list(data_stores.values())),
         obs_ids=data.ids,
         exclude_ids=data.exclude_ids,
-        position=config.target.position,
+        position=target,
         radius=data.cone,
         time_intervals=data.time,
         zenith_range=zenith,
