@@ -22,6 +22,8 @@ name                            why it is here
 `unique_models`                 ``Datasets.models`` gathers covariances, at some cost
 `penalty_precision`             the inverse of a penalty's covariance is private
 `plain_stat_sum`                renamed in Gammapy's development branch
+``CUTOUT_MARGIN``,              how Gammapy cuts out and divides pixels is in the namespaces of its
+``MAX_OVERSAMPLING``            modules only
 ==============================  =================================================================
 """
 
@@ -33,13 +35,16 @@ from gammapy.catalog import SourceCatalog
 from gammapy.datasets import Dataset, Datasets, MapDataset
 from gammapy.datasets import evaluator as _evaluator
 from gammapy.datasets import map as _map
-from gammapy.datasets.evaluator import MapEvaluator
+from gammapy.datasets.evaluator import CUTOUT_MARGIN, MapEvaluator
 from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.modeling import Covariance, Parameters
 from gammapy.modeling.models import SkyModel, TemplateNPredModel
+from gammapy.modeling.models.spatial import MAX_OVERSAMPLING
 from gammapy.utils.regions import compound_region_to_regions
 
 __all__ = [
+    "CUTOUT_MARGIN",
+    "MAX_OVERSAMPLING",
     "ThetaSquaredTable",
     "compound_region_to_regions",
     "current_evaluator",

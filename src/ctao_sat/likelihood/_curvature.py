@@ -13,6 +13,7 @@ from ctao_sat.kernels.counts import (
 from ctao_sat.kernels.joint import chain, chain_second
 from ctao_sat.likelihood._engine import Engine
 from ctao_sat.likelihood._parameters import ParameterMap
+from ctao_sat.likelihood._plan import Plan
 
 __all__ = ["by_differences", "second_derivatives"]
 
@@ -53,7 +54,7 @@ def second_derivatives(
 def _by_values(engine: Engine, p: np.ndarray, expected: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return second and first derivatives by the values of all parameters."""
     f, df, d2f = engine.spectra(p, 1 if expected else 2)
-    plan = engine.plan_for(f, full=expected)
+    plan = engine.plan_for(f, p, full=expected)
     mu = engine.counts(p, f, plan)
     first, second = np.empty(len(mu)), np.empty(len(mu))
     bin_derivatives(plan.arrays, mu, first, second)
@@ -67,8 +68,48 @@ def _by_values(engine: Engine, p: np.ndarray, expected: bool) -> tuple[np.ndarra
         adjoint(plan.arrays, first, by_f)
         chain(by_f, df, engine.layout, gradient)
         chain_second(by_f, d2f, engine.terms.spectra.d2start, engine.layout, curvature)
+    if plan.parts:
+        _add_shapes(engine, plan, p, f, df, (first, second), expected, curvature, gradient)
     _, by_p, by_pp = engine.prior_terms(p)
     return curvature + by_pp, gradient + by_p
+
+
+def _add_shapes(
+    engine: Engine, plan: Plan, p, f, df, phi, expected: bool, curvature, gradient
+) -> None:
+    """Add first and second derivatives by the parameters of free shapes.
+
+    With t such a parameter and q one of a spectrum, ``mu = mu_0 + M(t) f(q)``::
+
+        d2S/dt dt' = sum_j phi_j'' mu_t mu_t' + sum_j phi_j' (d2M/dt dt' f)_j
+        d2S/dt dq  = sum_j phi_j'' mu_t (M f_q)_j + sum_j phi_j' (dM/dt f_q)_j
+    """
+    first, second = phi
+    arrays = plan.arrays
+    free = sorted({int(i) for part in plan.parts for i in part.response.free_index})
+    slopes = {i: np.zeros(len(first)) for i in free}
+    for part in plan.parts:
+        part.add_slopes(p, f, arrays.row_bin, slopes)
+    by_f = {i: np.empty(len(f)) for i in free}
+    for i in free:
+        adjoint(arrays, second * slopes[i], by_f[i])
+        by_f[i] -= arrays.implicit
+        for j in free:
+            curvature[i, j] += np.sum(second * slopes[i] * slopes[j])
+    if not expected:
+        for part in plan.parts:
+            found = part.derivatives(p, f, arrays.row_bin, first, 2)
+            columns = slice(part.column, part.column + found.by_f.shape[1])
+            own = part.response.free_index
+            np.add.at(gradient, own, found.by_f @ f[columns])
+            np.add.at(curvature, np.ix_(own, own), found.second)
+            for i, share in zip(own, found.by_f, strict=True):
+                by_f[int(i)][columns] += share
+    for i in free:
+        mixed = np.zeros(len(p))
+        chain(by_f[i], df, engine.layout, mixed)
+        curvature[i] += mixed
+        curvature[:, i] += mixed
 
 
 def by_differences(

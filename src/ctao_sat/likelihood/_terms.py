@@ -12,6 +12,7 @@ from ctao_sat.likelihood._bins import add_counts
 from ctao_sat.likelihood._data import CountsData, describe_counts
 from ctao_sat.likelihood._flux_points import FluxPointsRows, flux_points_rows
 from ctao_sat.likelihood._kernels import KernelCache
+from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._plan import Columns, Plan, PlanBuilder
 from ctao_sat.likelihood._report import Fallback, Report
@@ -66,17 +67,31 @@ class Terms:
         """Whether Gammapy evaluates spectra at most."""
         return not (self.models or self.datasets)
 
-    def plan(self, f: np.ndarray, *, full: bool) -> Plan:
+    @property
+    def moves(self) -> bool:
+        """Whether a shape is free."""
+        return any(
+            isinstance(response, MovingResponse)
+            for data in self.data
+            if isinstance(data, CountsData)
+            for response in data.responses
+        )
+
+    def plan(self, f: np.ndarray, p: np.ndarray, *, full: bool, room: float = 1.0) -> Plan:
         """Return the arrays of the kernels.
 
         Parameters
         ----------
         f : array, shape (n_f,)
             Spectra at present.
+        p : array, shape (n,)
+            Values of all parameters at present.
         full : bool
             Whether to evaluate each bin by itself.
+        room : float
+            How much room sources get to move in, relative to the usual.
         """
-        builder = PlanBuilder(len(f))
+        builder = PlanBuilder(len(f), p, room)
         for i, (data, columns) in enumerate(zip(self.data, self.columns, strict=True)):
             if isinstance(data, FluxPointsRows):
                 _add_flux_points(builder, data, columns)
@@ -132,7 +147,7 @@ def build_terms(
     described, slow = [], []
     for dataset in datasets:
         try:
-            data = _describe(dataset, kernels, reuse)
+            data = _describe(dataset, parameters, kernels, reuse)
         except NotCompilable as error:
             report.fallbacks.append(Fallback(dataset.name, "", error.message))
             slow.append(_slow_dataset(dataset, parameters))
@@ -156,10 +171,12 @@ def build_terms(
     return Terms(described, spectra, np.array(table.signal, dtype=bool), columns, models, slow)
 
 
-def _describe(dataset, kernels: KernelCache, reuse: bool) -> CountsData | FluxPointsRows:
+def _describe(
+    dataset, parameters: ParameterMap, kernels: KernelCache, reuse: bool
+) -> CountsData | FluxPointsRows:
     if type(dataset) is FluxPointsDataset:
         return flux_points_rows(dataset)
-    return describe_counts(dataset, kernels, reuse=reuse)
+    return describe_counts(dataset, parameters, kernels, reuse=reuse)
 
 
 class _RequestTable:

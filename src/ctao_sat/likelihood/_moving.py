@@ -1,0 +1,271 @@
+"""Responses to models with a free shape: blocks of a plan that follow the parameters."""
+
+from dataclasses import dataclass, field
+
+import astropy.units as u
+import numpy as np
+from scipy import fft
+
+from ctao_sat.kernels.templates import FIRST_VALUE, FIRST_WEIGHT, add_columns
+from ctao_sat.likelihood._pixels import Box
+from ctao_sat.likelihood._samples import Samples
+from ctao_sat.likelihood._spectra import SpectrumRequest
+from ctao_sat.likelihood._templates import Shape, make_template
+
+__all__ = ["MovingPart", "MovingResponse", "ShapeDerivatives"]
+
+# Room around a template, in which it may move before bins are selected anew: by its size, and at
+# least in degrees.
+_ROOM, _LEAST_ROOM = 0.25, 0.25
+
+
+@dataclass(frozen=True)
+class MovingResponse:
+    """The predicted counts of a model with a free shape in one dataset.
+
+    Attributes
+    ----------
+    name : str
+        Of the model.
+    request : `SpectrumRequest`
+        The spectrum that gives f, shape (n_k,).
+    source : `Shape`
+        What the shape makes of the pixels.
+    exposure : array, shape (n_k, n_y, n_x)
+        Exposure on the map of the dataset.
+    edisp : array, shape (n_k, n_energy)
+        Energy dispersion.
+    unit : `~astropy.units.Unit`
+        Of the exposure; counts are its product with the spectrum.
+    index : array of int
+        Where the parameters of the shape are among all.
+    """
+
+    name: str
+    request: SpectrumRequest
+    source: Shape
+    exposure: np.ndarray
+    edisp: np.ndarray
+    unit: u.UnitBase
+    index: np.ndarray
+
+    @property
+    def free_index(self) -> np.ndarray:
+        """Where the free parameters of the shape are among all."""
+        return self.index[self.source.free]
+
+    def window(self, p: np.ndarray, scale: float) -> Box:
+        """Return the pixels that the source may reach, with room to move."""
+        y0, y1, x0, x1 = make_template(self.source, p[self.index]).reach()
+        pixels = self.source.pixels
+        least = _LEAST_ROOM / float(np.min(pixels.scales))
+        room = int(scale * max(_ROOM * max(y1 - y0, x1 - x0), least)) + 2
+        n_y, n_x = pixels.shape
+        clipped = [int(np.clip(at, 0, n)) for at, n in (
+            (y0 - room, n_y), (y1 + room, n_y), (x0 - room, n_x), (x1 + room, n_x)
+        )]  # fmt: skip
+        return clipped[0], clipped[1], clipped[2], clipped[3]
+
+
+@dataclass
+class ShapeDerivatives:
+    """Derivatives by the free parameters of the shape of one response.
+
+    Attributes
+    ----------
+    by_f : array, shape (n_free, n_k)
+        Mixed second derivatives by the spectrum, the part that comes from the templates; its
+        product with the spectrum is the gradient.
+    second : array, shape (n_free, n_free)
+        Second derivatives, the part that comes from the curvature of the templates.
+    """
+
+    by_f: np.ndarray
+    second: np.ndarray
+
+
+@dataclass
+class MovingPart:
+    """The blocks of one moving response in a plan.
+
+    Attributes
+    ----------
+    response : `MovingResponse`
+        Whose blocks they are.
+    column : int
+        Of its spectrum among all.
+    factor : float
+        Of the unit.
+    window : tuple of int
+        Pixels in which the template must stay.
+    table, pixels, weights : array
+        See `ctao_sat.kernels.templates`.
+    implicit : array, shape (n_k, n_y, n_x)
+        In the window, weight of the template in the sum over bins that are not evaluated.
+    """
+
+    response: MovingResponse
+    column: int
+    factor: float
+    window: Box
+    table: np.ndarray = field(default_factory=lambda: np.zeros((0, 7), dtype=np.int64))
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    weights: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    implicit: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        self.implicit = np.zeros((len(self.response.exposure), 0, 0))
+        self._blocks: list[tuple] = []
+        self._template = None
+        self._shape: np.ndarray | None = None
+        self._cut: np.ndarray | None = None
+        self._known: tuple[bytes, int, Samples] | None = None
+
+    # -- building -------------------------------------------------------------------------------
+
+    def add(self, energy: int, low: int, high: int, value: int, row: int, pixels) -> None:
+        """Add a block: of true energies low to high, with its first value and row in the plan."""
+        exposure = self.response.exposure[low:high, pixels[0], pixels[1]]
+        weights = exposure * (self.factor * self.response.edisp[low:high, energy, None])
+        self._blocks.append((low, value, row, np.stack(pixels, axis=1), weights))
+
+    def finish(self) -> "MovingPart":
+        """Make the arrays of the kernels."""
+        table, pixel, weight = [], 0, 0
+        for low, value, row, pixels, weights in self._blocks:
+            table.append([low, len(weights), len(pixels), value, row, pixel, weight])
+            pixel, weight = pixel + len(pixels), weight + weights.size
+        self.table = np.array(table, dtype=np.int64).reshape(-1, 7)
+        if self._blocks:
+            self.pixels = np.concatenate([block[3] for block in self._blocks]).astype(np.int64)
+            self.weights = np.concatenate([block[4].reshape(-1) for block in self._blocks])
+        self._blocks = []
+        return self
+
+    # -- following the parameters ---------------------------------------------------------------
+
+    def holds(self, p: np.ndarray) -> bool:
+        """Return whether the template stays in the window; prepares it."""
+        shape = p[self.response.index]
+        if self._shape is not None and np.array_equal(shape, self._shape):
+            return True
+        if not np.isfinite(shape).all():
+            return True
+        if self._template is None or not self._template.holds(shape):
+            template = make_template(self.response.source, shape)
+            y0, y1, x0, x1 = template.reach()
+            n_y, n_x = self.response.source.pixels.shape
+            a, b, c, d = self.window
+            if max(y0, 0) < a or min(y1, n_y) > b or max(x0, 0) < c or min(x1, n_x) > d:
+                # Nothing of a source far from the map is in any window.
+                if not (y1 <= 0 or y0 >= n_y or x1 <= 0 or x0 >= n_x):
+                    return False
+            self._template, self._sums = template, None
+            self._shape = self._known = None
+        return True
+
+    def update(self, p: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
+        """Fill the blocks, and add to the sums over bins that are not evaluated.
+
+        Parameters
+        ----------
+        p : array, shape (n,)
+            Values of all parameters.
+        values : array
+            Of the blocks of the plan; filled.
+        sums : array, shape (n_f,)
+            Added to.
+        """
+        shape = p[self.response.index]
+        if self._shape is None or not np.array_equal(shape, self._shape):
+            samples = self._samples(shape, 0).value
+            self._template.gather(samples, self, FIRST_VALUE, values)
+            self._implicit = self._total(samples)
+            self._shape = shape
+        sums[self.column : self.column + len(self._implicit)] += self._implicit
+
+    def _samples(self, shape: np.ndarray, order: int) -> Samples:
+        key = shape.tobytes()
+        if self._known is None or self._known[0] != key or self._known[1] < order:
+            self._known = key, order, self._template.samples(shape, order)
+        return self._known[2]
+
+    def _total(self, samples: np.ndarray) -> np.ndarray:
+        return np.tensordot(self._sample_sums(), samples, axes=2)
+
+    def _sample_sums(self) -> np.ndarray:
+        if self._sums is None:
+            self._sums = self._template.sums(self)
+        return self._sums
+
+    def cut_sums(self, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Return what samples on a part of the map add to the sums, shape (n_k, n_y, n_x)."""
+        if self._cut is None:
+            self._cut = _correlate(self.implicit, self.response.source.psf)
+        out = np.zeros((len(self._cut), *shape))
+        y, x = corner[0] - self.window[0], corner[1] - self.window[2]
+        n_y, n_x = self._cut.shape[1:]
+        a, b = max(y, 0), min(y + shape[0], n_y)
+        c, d = max(x, 0), min(x + shape[1], n_x)
+        if a < b and c < d:
+            out[:, a - y : b - y, c - x : d - x] = self._cut[:, a:b, c:d]
+        return out
+
+    # -- derivatives ----------------------------------------------------------------------------
+
+    def derivatives(
+        self, p: np.ndarray, f: np.ndarray, row_bin: np.ndarray, slopes: np.ndarray, order: int
+    ) -> ShapeDerivatives:
+        """Return derivatives of the statistic by the shape.
+
+        Parameters
+        ----------
+        p, f : array
+            Values of all parameters, and all spectra.
+        row_bin : array of int
+            Bins of the rows of the plan.
+        slopes : array, shape (n_bins,)
+            Derivatives of the statistic by the predicted counts.
+        order : int
+            1 or 2.
+
+        Returns
+        -------
+        derivatives : `ShapeDerivatives`
+            The curvature is zero for order 1.
+        """
+        samples = self._samples(p[self.response.index], order)
+        say = self._template.scatter(self, row_bin, slopes) + self._sample_sums()
+        by_f = np.array([np.tensordot(say, first, axes=2) for first in samples.first])
+        n = len(samples.first)
+        second = np.zeros((n, n))
+        if order > 1:
+            own = f[self.column : self.column + len(say)]
+            total = np.tensordot(own, say, axes=1)
+            for (i, j), bend in samples.second.items():
+                second[i, j] = second[j, i] = np.sum(bend * total)
+        return ShapeDerivatives(by_f.reshape(n, len(say)), second)
+
+    def add_slopes(self, p: np.ndarray, f: np.ndarray, row_bin: np.ndarray, out: dict) -> None:
+        """Add derivatives of the predicted counts by the shape, under the number of a parameter."""
+        samples = self._samples(p[self.response.index], 1)
+        own = f[self.column : self.column + len(self.response.exposure)]
+        scratch = np.empty(len(self.weights))
+        for i, first in zip(self.response.free_index, samples.first, strict=True):
+            self._template.gather(first, self, FIRST_WEIGHT, scratch, -np.inf)
+            add_columns(self.table, scratch, own, row_bin, out[int(i)])
+
+
+def _correlate(images: np.ndarray, psf: np.ndarray) -> np.ndarray:
+    """Return ``sum_x psf(x - u) images(x)`` for all pixels u of the images."""
+    if images.size == 0 or not images.any():
+        return np.zeros(images.shape)
+    n_y, n_x = images.shape[1:]
+    h_y, h_x = psf.shape[1] // 2, psf.shape[2] // 2
+    size = [fft.next_fast_len(n + 2 * h, real=True) for n, h in ((n_y, h_y), (n_x, h_x))]
+    out = np.empty(images.shape)
+    for k, (image, kernel) in enumerate(zip(images, psf, strict=True)):
+        # Turned around, the kernel of a convolution is that of a correlation.
+        product = fft.rfft2(image, s=size) * fft.rfft2(kernel[::-1, ::-1], s=size)
+        out[k] = fft.irfft2(product, s=size)[h_y : h_y + n_y, h_x : h_x + n_x]
+    return out
