@@ -1,13 +1,15 @@
 """A likelihood compiled from Gammapy datasets: value, gradient, second derivatives."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from gammapy.datasets import Datasets
 
 from ctao_sat._gammapy import unique_models
 from ctao_sat.errors import ConfigError, NotCompilable
-from ctao_sat.likelihood._curvature import by_differences, second_derivatives
+from ctao_sat.likelihood._curvature import by_differences, expansion, second_derivatives
 from ctao_sat.likelihood._engine import Engine
 from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._parameters import ParameterMap
@@ -218,6 +220,58 @@ class CompiledLikelihood:
         stat, by_p = self._engine.gradient(p)
         slopes, _ = self._map.slopes(x, p)
         return stat, by_p[self._map.free_index] * slopes
+
+    @property
+    def moves(self) -> bool:
+        """Whether a shape is free."""
+        return bool(self._engine.moving)
+
+    @contextmanager
+    def approximate(self) -> Iterator[None]:
+        """Let large sources that reach beyond a map be sampled coarsely, for a while."""
+        sources = [response.source for response in self._engine.moving]
+        try:
+            for source in sources:
+                source.is_rough = True
+            yield
+        finally:
+            for source in sources:
+                source.is_rough = False
+
+    def pixel_axes(self, x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the axes of the pixels around each point source with a free position.
+
+        Parameters
+        ----------
+        x : array, shape (n_free,)
+            Factors of the free parameters.
+
+        Returns
+        -------
+        axes : list of tuple of array
+            Which factors a step by one pixel along the axis changes, and by how much.
+        """
+        p = self._map.values(x)
+        slopes, _ = self._map.slopes(x, p)
+        where = {int(i): k for k, i in enumerate(self._map.free_index)}
+        axes = {}
+        for response in self._engine.moving:
+            source, shape = response.source, p[response.index]
+            index = tuple(where[int(i)] for i in response.free_index)
+            if source.is_point and index not in axes:
+                axes[index] = source.pixel_axes(shape)
+        return [
+            (np.array(index), step / slopes[list(index)])
+            for index, steps in axes.items()
+            for step in steps
+        ]
+
+    def expand(self, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return the statistic, its gradient and its second derivatives, if all is compiled.
+
+        Without looking whether models have changed, as `evaluate`.
+        """
+        return expansion(self._engine, self._map, x)
 
     def n_clipped(self, x: np.ndarray) -> int:
         """Return in how many bins with counts nothing is predicted."""

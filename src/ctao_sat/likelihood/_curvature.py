@@ -9,13 +9,14 @@ from ctao_sat.kernels.counts import (
     adjoint,
     bin_derivatives,
     expected_curvature,
+    stat_sum,
 )
 from ctao_sat.kernels.joint import chain, chain_second
 from ctao_sat.likelihood._engine import Engine
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._plan import Plan
 
-__all__ = ["by_differences", "second_derivatives"]
+__all__ = ["by_differences", "expansion", "second_derivatives"]
 
 # Fourth-order central differences of the gradient: offsets in steps, weights.
 _STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
@@ -42,17 +43,39 @@ def second_derivatives(
     hessian : array, shape (n_free, n_free)
         Symmetric.
     """
+    return _by_factors(engine, parameters, x, kind == "fisher")[2]
+
+
+def expansion(
+    engine: Engine, parameters: ParameterMap, x: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return statistic, gradient and second derivatives by the factors, observed.
+
+    Parameters
+    ----------
+    engine, parameters, x
+        As in `second_derivatives`.
+
+    Returns
+    -------
+    stat, gradient, hessian : float, array, array
+        Shapes (n_free,) and (n_free, n_free).
+    """
+    return _by_factors(engine, parameters, x, False)
+
+
+def _by_factors(engine: Engine, parameters: ParameterMap, x: np.ndarray, expected: bool):
     p = parameters.values(x)
-    by_values, gradient = _by_values(engine, p, kind == "fisher")
+    stat, gradient, by_values = _by_values(engine, p, expected)
     slopes, bends = parameters.slopes(x, p)
     free = parameters.free_index
     hessian = by_values[np.ix_(free, free)] * np.outer(slopes, slopes)
     hessian[np.diag_indices(len(free))] += gradient[free] * bends
-    return (hessian + hessian.T) / 2
+    return stat, gradient[free] * slopes, (hessian + hessian.T) / 2
 
 
-def _by_values(engine: Engine, p: np.ndarray, expected: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return second and first derivatives by the values of all parameters."""
+def _by_values(engine: Engine, p: np.ndarray, expected: bool):
+    """Return statistic, first and second derivatives by the values of all parameters."""
     f, df, d2f = engine.spectra(p, 1 if expected else 2)
     plan = engine.plan_for(f, p, full=expected)
     mu = engine.counts(p, f, plan)
@@ -70,8 +93,9 @@ def _by_values(engine: Engine, p: np.ndarray, expected: bool) -> tuple[np.ndarra
         chain_second(by_f, d2f, engine.terms.spectra.d2start, engine.layout, curvature)
     if plan.parts:
         _add_shapes(engine, plan, p, f, df, (first, second), expected, curvature, gradient)
-    _, by_p, by_pp = engine.prior_terms(p)
-    return curvature + by_pp, gradient + by_p
+    prior, by_p, by_pp = engine.prior_terms(p)
+    stat = stat_sum(plan.arrays, f, mu) + plan.constant + prior
+    return stat, gradient + by_p, curvature + by_pp
 
 
 def _add_shapes(

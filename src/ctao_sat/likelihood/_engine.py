@@ -55,6 +55,7 @@ class Engine:
             spectra.start, spectra.dstart, spectra.column_start, spectra.column_index
         )  # fmt: skip
         self._room = 1.0
+        self.moving = terms.moving
         self.plan = terms.plan(spectra.compute(p, 0)[0], p, full=False)
         self._plans, self._patience = [self.plan], 0
         self._current = self.plan
@@ -79,7 +80,7 @@ class Engine:
     def values(self, samples: np.ndarray) -> np.ndarray:
         """Return the statistic at many sets of values, shape (m, n)."""
         terms = self.terms
-        if not terms.is_native or terms.moves:
+        if not terms.is_native or self.moving:
             return np.array([self.value(p) for p in samples])
         out, valid = np.empty(len(samples)), np.empty(len(samples), dtype=bool)
         statistics(
@@ -101,7 +102,7 @@ class Engine:
     def gradient(self, p: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the statistic and its derivatives by the values of all parameters."""
         terms = self.terms
-        if terms.is_native and not terms.moves:
+        if terms.is_native and not self.moving:
             gradient = np.zeros(len(p))
             f, df, _ = terms.spectra.compute(p, 1)
             plan = self._current

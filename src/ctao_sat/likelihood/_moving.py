@@ -118,6 +118,7 @@ class MovingPart:
         self._blocks: list[tuple] = []
         self._template = None
         self._shape: np.ndarray | None = None
+        self._is_rough = False
         self._cut: np.ndarray | None = None
         self._known: tuple[bytes, int, Samples] | None = None
 
@@ -146,15 +147,15 @@ class MovingPart:
 
     def holds(self, p: np.ndarray) -> bool:
         """Return whether the template stays in the window; prepares it."""
-        shape = p[self.response.index]
-        if self._shape is not None and np.array_equal(shape, self._shape):
+        shape, source = p[self.response.index], self.response.source
+        same = self._shape is not None and np.array_equal(shape, self._shape)
+        if (same and self._is_rough == source.is_rough) or not np.isfinite(shape).all():
             return True
-        if not np.isfinite(shape).all():
-            return True
+        self._is_rough = source.is_rough
         if self._template is None or not self._template.holds(shape):
-            template = make_template(self.response.source, shape)
+            template = make_template(source, shape)
             y0, y1, x0, x1 = template.reach()
-            n_y, n_x = self.response.source.pixels.shape
+            n_y, n_x = source.pixels.shape
             a, b, c, d = self.window
             if max(y0, 0) < a or min(y1, n_y) > b or max(x0, 0) < c or min(x1, n_x) > d:
                 # Nothing of a source far from the map is in any window.

@@ -13,6 +13,7 @@ from iminuit.util import IMinuitWarning
 from ctao_sat.errors import ConfigError
 from ctao_sat.likelihood._compiled import CompiledLikelihood
 from ctao_sat.likelihood._covariance import ExactCovariance, exact_covariance, unbounded
+from ctao_sat.likelihood._descend import descend
 from ctao_sat.likelihood._newton import approach
 
 __all__ = ["Optimum", "optimize"]
@@ -73,20 +74,31 @@ class _Objective:
         self._likelihood = likelihood
         self._known: dict[int, tuple[bytes, Any]] = {}
         self._scales: np.ndarray | None = None
+        # What a source puts into bins is then the larger part of all derivatives.
+        self._together = likelihood.moves and likelihood.report.is_complete
         self.n_calls = 0
 
     def pin(self) -> None:
         """Take the factors of all further calls for those in the scales of now."""
-        self._scales = self._scales_now()
+        self._scales, self._together = self._scales_now(), False
+        self.forget()
 
     def _scales_now(self) -> np.ndarray:
         return np.array([parameter.scale for parameter in self._likelihood.parameters])
+
+    def forget(self) -> None:
+        """Take what is known for what it was by another approximation."""
+        self._known.clear()
 
     def _at(self, x: np.ndarray, order: int) -> Any:
         key = x.tobytes()
         known = self._known.get(order)
         if known is None or known[0] != key:
             self.n_calls += 1
+            if order > 0 and self._together:
+                stat, gradient, hessian = self._likelihood.expand(x)
+                self._known[1], self._known[2] = (key, (stat, gradient)), (key, hessian)
+                return self._known[order][1]
             known = self._known[order] = key, self._evaluate(x, order)
         return known[1]
 
@@ -143,44 +155,65 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
     objective = _Objective(likelihood)
     # Minimisers try parameters at which spectra overflow.
     with np.errstate(all="ignore"):
-        minuit = _minimise(likelihood, objective)
-        exact = None
-        if errors == "hesse" and likelihood.report.is_complete and np.isfinite(minuit.fval):
-            end = np.array(minuit.values)
-            exact = exact_covariance(
-                objective.hessian(end),
-                end,
-                _limits(likelihood),
-                numeric=bool(likelihood.report.spectra),
-            )
-        if errors == "hesse" and exact is None:
+        end = _minimise(likelihood, objective)
+        exact, minuit = None, end.minuit
+        if (errors == "hesse" or minuit is None) and likelihood.report.is_complete:
+            exact = _exact(likelihood, objective, end)
+        if errors == "hesse" and exact is None and minuit is not None:
             # What Minuit finds instead is no error, but tells whether this is a minimum.
             minuit.hesse()
-    covariance, covariance_message = _covariance(likelihood, minuit, errors, exact)
-    x, stat, finite = np.array(minuit.values), float(minuit.fval), True
+    covariance, covariance_message = _covariance(likelihood, end, errors, exact)
+    x, stat, finite = end.x, end.stat, True
     if not np.all(np.isfinite(x)):
         # Lost on the way: better the start than no number.
         x, finite = np.array([parameter.factor for parameter in likelihood.parameters]), False
         stat = objective.value(x)
+    message = _message(likelihood, objective, end)
     objective.pin()
     return Optimum(
         x=x,
         stat=stat,
         covariance=covariance,
-        success=bool(minuit.valid and finite),
+        success=bool(end.valid and finite),
         covariance_success=bool(np.all(np.isfinite(covariance))),
-        message=_message(likelihood, objective, minuit),
+        message=message,
         covariance_message=covariance_message,
         errors=errors,
         n_calls=objective.n_calls,
         make_minuit=functools.partial(
-            _with_limits, likelihood, objective, minuit, errors, _limits(likelihood)
+            _with_limits, likelihood, objective, end, errors, _limits(likelihood)
         ),
     )
 
 
-def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
-    """Return Minuit at a minimum, if it has found one.
+@dataclass(frozen=True)
+class _End:
+    """Where minimisation has ended, and Minuit there if it has been used."""
+
+    x: np.ndarray
+    stat: float
+    valid: bool
+    minuit: Minuit | None = None
+
+    @classmethod
+    def of(cls, minuit: Minuit) -> "_End":
+        return cls(np.array(minuit.values), float(minuit.fval), bool(minuit.valid), minuit)
+
+
+def _exact(
+    likelihood: CompiledLikelihood, objective: _Objective, end: _End
+) -> ExactCovariance | None:
+    if not np.isfinite(end.stat):
+        return None
+    numeric = bool(likelihood.report.spectra)
+    return exact_covariance(objective.hessian(end.x), end.x, _limits(likelihood), numeric=numeric)
+
+
+def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> _End:
+    """Return a minimum, if one is found.
+
+    With free shapes Newton steps, and a search for kinks, are all there is: Minuit's are confused
+    by kinks. It tries where they fail.
 
     With limits, Minuit works in other coordinates, and takes the matrix of second derivatives
     there without the part that comes from their curvature: near a limit it then runs away. So
@@ -194,7 +227,14 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
         # Derivatives of what Gammapy evaluates cost as many calls as Minuit's own differences.
         minuit = _minuit(likelihood, objective, start, limits, derivatives=False)
         minuit.migrad()
-        return minuit
+        return _End.of(minuit)
+    if likelihood.moves:
+        near = descend(likelihood, objective, start, limits)
+        if near.converged:
+            return _End(near.x, objective.value(near.x), True)
+        minuit = _minuit(likelihood, objective, near.x, limits, derivatives=False)
+        minuit.migrad()
+        return _End.of(minuit)
     near = approach(objective, start, limits)
     if near.converged:
         minuit = _minuit(likelihood, objective, near.x, None)
@@ -204,8 +244,8 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
         inside = near.held | ((end > limits[0]) & (end < limits[1]))
         lower = minuit.valid and minuit.fval <= objective.value(near.x) + _ROUNDING
         if lower and inside.all():
-            return _beside_steps(likelihood, objective, start, limits, minuit)
-    return _minimise_within(likelihood, objective, [near.x, start], limits)
+            return _End.of(_beside_steps(likelihood, objective, start, limits, minuit))
+    return _End.of(_minimise_within(likelihood, objective, [near.x, start], limits))
 
 
 def _beside_steps(
@@ -251,13 +291,17 @@ def _minimise_within(
 def _with_limits(
     likelihood: CompiledLikelihood,
     objective: _Objective,
-    minuit: Minuit,
+    found: _End,
     errors: str,
     limits: np.ndarray,
 ) -> Minuit:
     """Return Minuit at the same minimum, with limits and errors of its own."""
     with np.errstate(all="ignore"):
-        if np.isfinite(limits).any() and not np.isfinite(np.array(minuit.limits)).any():
+        minuit = found.minuit
+        if minuit is None:
+            minuit = _minuit(likelihood, objective, found.x, limits, derivatives=False)
+            minuit.migrad()
+        elif np.isfinite(limits).any() and not np.isfinite(np.array(minuit.limits)).any():
             end = np.array(minuit.values)
             minuit = _minimise_within(likelihood, objective, [end], limits)
         if errors == "hesse":
@@ -310,7 +354,7 @@ def _minuit(
 
 
 def _covariance(
-    likelihood: CompiledLikelihood, minuit: Minuit, errors: str, exact: ExactCovariance | None
+    likelihood: CompiledLikelihood, end: _End, errors: str, exact: ExactCovariance | None
 ) -> tuple[np.ndarray, str]:
     """Return the covariance of the factors and what to say of it; NaN where there is none."""
     if exact is not None:
@@ -319,7 +363,9 @@ def _covariance(
         names = likelihood.parameter_names
         lost = ", ".join(names[i] for i in np.flatnonzero(~exact.determined))
         return exact.matrix, f"The data do not determine {lost}: freeze them, or drop the model."
-    none = np.full((len(minuit.values),) * 2, np.nan)
+    none, minuit = np.full((len(end.x),) * 2, np.nan), end.minuit
+    if minuit is None:
+        return none, "Hesse failed: the second derivatives are not those of a minimum."
     if minuit.covariance is None or not np.isfinite(minuit.fval):
         return none, "No covariance: the second derivatives have no inverse."
     if errors == "migrad":
@@ -330,9 +376,12 @@ def _covariance(
     return np.array(minuit.covariance), "Hesse terminated successfully."
 
 
-def _message(likelihood: CompiledLikelihood, objective: _Objective, minuit: Minuit) -> str:
-    if minuit.valid:
-        accurate = "." if minuit.accurate else ", but uncertainties are unreliable."
+def _message(likelihood: CompiledLikelihood, objective: _Objective, end: _End) -> str:
+    minuit = end.minuit
+    if end.valid or minuit is None:
+        accurate = (
+            "." if minuit is None or minuit.accurate else ", but uncertainties are unreliable."
+        )
         return f"Optimization terminated successfully{accurate}"
     message = "Optimization failed."
     if minuit.fmin.has_reached_call_limit:

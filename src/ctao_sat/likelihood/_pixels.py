@@ -95,8 +95,6 @@ def _rotation(frame: str, other: str) -> np.ndarray:
 
 
 def _rotate(matrix: np.ndarray, lon: float, lat: float) -> tuple[float, float]:
-    direction = np.array(
-        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]
-    )
+    direction = np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
     x, y, z = matrix @ direction
     return float(np.rad2deg(np.arctan2(y, x))), float(np.rad2deg(np.arctan2(z, np.hypot(x, y))))

@@ -9,8 +9,6 @@ Each kind of template answers the same questions about the samples S(u) of a sou
 - ``holds(shape)``, ``reach(shape)``: is the template the right one, and how far does it go?
 """
 
-import functools
-
 import numpy as np
 from gammapy.modeling.models import GaussianSpatialModel, PointSpatialModel, SpatialModel
 from scipy import fft, sparse
@@ -66,6 +64,9 @@ class Shape:
         self.is_smooth = type(model) is GaussianSpatialModel
         self.reach = max(psf.shape[1] // 2, psf.shape[2] // 2)
         self.transfer: dict[tuple, np.ndarray] = {}
+        #: Whether large sources may be sampled coarsely although they reach beyond the map: a
+        #: minimiser on its way needs no more.
+        self.is_rough = False
 
     def set(self, shape: np.ndarray) -> None:
         """Give the copy of the model these values."""
@@ -122,6 +123,18 @@ class Shape:
                 step = _SMOOTH_STEP * (abs(value) or 1.0)
             steps.append(step)
         return np.array(steps)
+
+    def pixel_axes(self, shape: np.ndarray) -> list[np.ndarray]:
+        """Return by how much the free parameters of a position change along y and x, by pixel."""
+        centre, steps = self.center(shape), self.steps(shape)
+        moves = []
+        for i, step in zip(self.free, steps, strict=True):
+            other = shape.copy()
+            other[i] += step
+            moves.append(np.subtract(self.center(other), centre) / step)
+        # With one coordinate frozen, the way along it is the only one.
+        axes = np.linalg.pinv(np.array(moves).T).T
+        return [axis for axis in axes if np.isfinite(axis).all() and axis.any()]
 
     def beside(self, shape: np.ndarray) -> np.ndarray:
         """Return the shape, or one beside it where Gammapy takes another formula: a round one."""
@@ -250,7 +263,7 @@ class GridTemplate:
             half <= at <= n - 1 - half
             for at, n in zip(source.center(shape), source.pixels.shape, strict=True)
         )
-        return step if inside else 1
+        return step if inside or source.is_rough else 1
 
     def _widths(self, shape: np.ndarray) -> tuple[float, float]:
         """Return sigma along the long and the short axis, in degrees."""
@@ -303,9 +316,7 @@ class GridTemplate:
         )
         self._origin = y0 - margins[0], x0 - margins[1]
         self._first_row = self._origin[0]
-        self._inner = np.s_[
-            margins[0] : margins[0] + y1 - y0, margins[1] : margins[1] + x1 - x0
-        ]
+        self._inner = np.s_[margins[0] : margins[0] + y1 - y0, margins[1] : margins[1] + x1 - x0]
         pixels = source.pixels
         if self._factor > 1:
             self._coordinates = pixels.fine_coordinates(self._box, self._factor)
@@ -335,7 +346,9 @@ class GridTemplate:
         factor = 1
         if smallest is not None:
             size = float(smallest.to_value("deg"))
-            factor = MAX_OVERSAMPLING if size <= 0 else min(int(np.ceil(pixel / size)), MAX_OVERSAMPLING)
+            factor = (
+                MAX_OVERSAMPLING if size <= 0 else min(int(np.ceil(pixel / size)), MAX_OVERSAMPLING)
+            )
         whole = pixels.box(center, self._cutout_width(radius), odd=True)
         if factor <= 1:
             return whole, 1
@@ -363,14 +376,17 @@ class GridTemplate:
         source = self._source
         sigma, minor = self._widths(shape)
         samples = minor / float(np.max(source.pixels.scales)) / self.step
+        if not _LEAST_SAMPLES <= samples <= _MOST_SAMPLES or self._coarse_step(shape) == 1:
+            return False
         half = self._half_width(sigma)
-        inside = all(
-            max(nodes[0] - self.step, 0) + half <= at <= min(nodes[-1] + self.step, n - 1) - half
+        return all(
+            # What lies beyond the map is not to be had.
+            max(at - half, 0) >= nodes[0] - self.step
+            and min(at + half, n - 1) <= nodes[-1] + self.step
             for at, nodes, n in zip(
                 source.center(shape), self._nodes, source.pixels.shape, strict=True
             )
         )
-        return inside and _LEAST_SAMPLES <= samples <= _MOST_SAMPLES
 
     def reach(self) -> Box:
         """Return the pixels that the template reaches."""

@@ -68,14 +68,15 @@ class Terms:
         return not (self.models or self.datasets)
 
     @property
-    def moves(self) -> bool:
-        """Whether a shape is free."""
-        return any(
-            isinstance(response, MovingResponse)
+    def moving(self) -> list[MovingResponse]:
+        """Responses to models with a free shape."""
+        return [
+            response
             for data in self.data
             if isinstance(data, CountsData)
             for response in data.responses
-        )
+            if isinstance(response, MovingResponse)
+        ]
 
     def plan(self, f: np.ndarray, p: np.ndarray, *, full: bool, room: float = 1.0) -> Plan:
         """Return the arrays of the kernels.

@@ -1,0 +1,106 @@
+"""Minimise a likelihood with free shapes, whose statistic has kinks.
+
+Gammapy shares a point source among four pixels in proportion to the distance: the statistic has a
+kink wherever a source crosses the centre of a pixel, and the minimum may be at one. Derivatives are
+those of the mean over a pixel, which lead to within a fraction of a sigma of the minimum. From there
+on positions are searched for by values alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ctao_sat.likelihood._compiled import CompiledLikelihood
+from ctao_sat.likelihood._newton import Approach, approach
+
+__all__ = ["descend"]
+
+# The search begins with steps of a quarter of a pixel, and ends with some of a hundredth.
+_FIRST_STEP, _LAST_STEP = 0.25, 0.01
+# What is gained by less is not worth another round; there are a few at most.
+_GAIN, _ROUNDS = 1e-3, 4
+
+
+class _Function(Protocol):
+    def value(self, x: np.ndarray) -> float: ...
+    def gradient(self, x: np.ndarray) -> np.ndarray: ...
+    def hessian(self, x: np.ndarray) -> np.ndarray: ...
+    def forget(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """A direction in which to search: factors of some parameters, by one pixel."""
+
+    index: np.ndarray
+    step: np.ndarray
+
+
+def descend(
+    likelihood: CompiledLikelihood, function: _Function, start: np.ndarray, limits: np.ndarray
+) -> Approach:
+    """Go downhill to a minimum.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        With free shapes, compiled as a whole.
+    function : object
+        Its value, gradient and Hessian.
+    start : array, shape (n,)
+        Factors to begin with.
+    limits : array, shape (2, n)
+        Lowest and highest values.
+
+    Returns
+    -------
+    end : `Approach`
+        Converged if no step lowers the statistic.
+    """
+    with likelihood.approximate():
+        end = approach(function, start, limits)
+    function.forget()
+    end = approach(function, end.x, limits)
+    for _ in range(_ROUNDS):
+        axes = _search_axes(likelihood, end.x)
+        if not axes:
+            return end
+        before = function.value(end.x)
+        x = _search(function, end.x, limits, axes)
+        # Where they are found to be best, positions are held while all else follows.
+        held = np.unique(np.concatenate([axis.index for axis in axes]))
+        pinned = limits.copy()
+        pinned[:, held] = x[held]
+        end = approach(function, x, pinned)
+        if not function.value(end.x) < before - _GAIN:
+            break
+    outside = (end.x <= limits[0]) | (end.x >= limits[1])
+    return Approach(end.x, end.held & outside, end.converged)
+
+
+def _search(
+    function: _Function, x: np.ndarray, limits: np.ndarray, axes: Sequence[_Axis]
+) -> np.ndarray:
+    """Return the lowest point that steps along axes find, each half as long as the last."""
+    best, size = function.value(x), _FIRST_STEP
+    while size >= _LAST_STEP:
+        moved = False
+        for axis in axes:
+            for sign in (1, -1):
+                new = x.copy()
+                new[axis.index] += sign * size * axis.step
+                new = np.clip(new, *limits)
+                value = function.value(new)
+                if value < best:
+                    x, best, moved = new, value, True
+                    break
+        if not moved:
+            size /= 2
+    return x
+
+
+def _search_axes(likelihood: CompiledLikelihood, x: np.ndarray) -> list[_Axis]:
+    """Return the axes of the pixels for each point source."""
+    return [_Axis(index, step) for index, step in likelihood.pixel_axes(x)]
