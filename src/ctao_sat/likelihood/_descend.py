@@ -2,8 +2,8 @@
 
 Gammapy shares a point source among four pixels in proportion to the distance: the statistic has a
 kink wherever a source crosses the centre of a pixel, and the minimum may be at one. Derivatives are
-those of the mean over a pixel, which lead to within a fraction of a sigma of the minimum. From there
-on positions are searched for by values alone.
+those of the mean over a pixel, which lead to within a fraction of a sigma of the minimum. From
+there on positions are searched for by values alone.
 """
 
 from collections.abc import Sequence

@@ -9,8 +9,9 @@ from scipy import fft
 from ctao_sat.kernels.templates import FIRST_VALUE, FIRST_WEIGHT, add_columns
 from ctao_sat.likelihood._pixels import Box
 from ctao_sat.likelihood._samples import Samples
+from ctao_sat.likelihood._shape import Shape
 from ctao_sat.likelihood._spectra import SpectrumRequest
-from ctao_sat.likelihood._templates import Shape, make_template
+from ctao_sat.likelihood._templates import make_template
 
 __all__ = ["MovingPart", "MovingResponse", "ShapeDerivatives"]
 
@@ -154,13 +155,8 @@ class MovingPart:
         self._is_rough = source.is_rough
         if self._template is None or not self._template.holds(shape):
             template = make_template(source, shape)
-            y0, y1, x0, x1 = template.reach()
-            n_y, n_x = source.pixels.shape
-            a, b, c, d = self.window
-            if max(y0, 0) < a or min(y1, n_y) > b or max(x0, 0) < c or min(x1, n_x) > d:
-                # Nothing of a source far from the map is in any window.
-                if not (y1 <= 0 or y0 >= n_y or x1 <= 0 or x0 >= n_x):
-                    return False
+            if not _is_within(template.reach(), self.window, source.pixels.shape):
+                return False
             self._template, self._sums = template, None
             self._shape = self._known = None
         return True
@@ -255,6 +251,16 @@ class MovingPart:
         for i, first in zip(self.response.free_index, samples.first, strict=True):
             self._template.gather(first, self, FIRST_WEIGHT, scratch, -np.inf)
             add_columns(self.table, scratch, own, row_bin, out[int(i)])
+
+
+def _is_within(reach: Box, window: Box, size: tuple[int, ...]) -> bool:
+    """Return whether all pixels of a map that are reached lie in a window."""
+    (y0, y1, x0, x1), (n_y, n_x) = reach, size
+    if y1 <= 0 or y0 >= n_y or x1 <= 0 or x0 >= n_x:
+        # Nothing of a source far from the map is in any window.
+        return True
+    inside_y = max(y0, 0) >= window[0] and min(y1, n_y) <= window[1]
+    return inside_y and max(x0, 0) >= window[2] and min(x1, n_x) <= window[3]
 
 
 def _correlate(images: np.ndarray, psf: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._pixels import MapPixels
+from ctao_sat.likelihood._shape import Shape, integrates_as_usual
 from ctao_sat.likelihood._spectra import SpectrumRequest
-from ctao_sat.likelihood._templates import Shape, integrates_as_usual
 
 __all__ = ["Response", "build_response", "free_shape_parameters"]
 
