@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import fft
 
-from ctao_sat._gammapy import CUTOUT_MARGIN, MAX_OVERSAMPLING
+from ctao_sat._gammapy import MAX_OVERSAMPLING
 from ctao_sat.kernels.templates import collect_rows, expand_rows, gather_taps, scatter_taps
 from ctao_sat.likelihood._grids import (
     coarse_transfer,
@@ -147,22 +147,13 @@ class GridTemplate:
             factor = (
                 MAX_OVERSAMPLING if size <= 0 else min(int(np.ceil(pixel / size)), MAX_OVERSAMPLING)
             )
-        whole = pixels.box(center, self._cutout_width(radius), odd=True)
+        whole = pixels.box(center, source.cutout_width(radius), odd=True)
         if factor <= 1:
             return whole, 1
         inner = pixels.box(center, 2 * max(radius, pixel))
         first = max(whole[0], inner[0]), max(whole[2], inner[2])
         last = min(whole[1], inner[1]), min(whole[3], inner[3])
         return (first[0], max(first[0], last[0]), first[1], max(first[1], last[1])), factor
-
-    def _cutout_width(self, radius: float) -> float:
-        """Return the width of Gammapy's cutout around a source, in degrees."""
-        source = self._source
-        n_y, n_x = source.psf.shape[1:]
-        psf = max(n_y * source.pixels.scales[0], n_x * source.pixels.scales[1])
-        if source.psf.shape[1:] == (1, 1):
-            psf = 0.0
-        return psf + 2 * (radius + CUTOUT_MARGIN.to_value("deg"))
 
     def holds(self, shape: np.ndarray) -> bool:
         """Return whether the samples that the template has are those that the shape needs."""

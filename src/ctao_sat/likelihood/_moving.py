@@ -40,6 +40,10 @@ class MovingResponse:
         Of the exposure; counts are its product with the spectrum.
     index : array of int
         Where the parameters of the shape are among all.
+    anchor : tuple of float
+        Pixel (y, x) from where PSF and energy dispersion are.
+    is_local : bool
+        Whether they are others elsewhere.
     """
 
     name: str
@@ -49,11 +53,29 @@ class MovingResponse:
     edisp: np.ndarray
     unit: u.UnitBase
     index: np.ndarray
+    anchor: tuple[float, float]
+    is_local: bool
 
     @property
     def free_index(self) -> np.ndarray:
         """Where the free parameters of the shape are among all."""
         return self.index[self.source.free]
+
+    def drift(self, p: np.ndarray) -> float:
+        """Return how far, in degrees, the source is from where its responses were taken."""
+        if not self.is_local:
+            return 0.0
+        move = np.subtract(self.source.center(p[self.index]), self.anchor)
+        distance = float(np.hypot(*(move * self.source.pixels.scales)))
+        return distance if np.isfinite(distance) else 0.0
+
+    def cut_off(self, before: np.ndarray, p: np.ndarray) -> float:
+        """Return the part of the source that lies outside of Gammapy's cutout at the start."""
+        return self.source.cut_off(before[self.index], p[self.index])
+
+    def start(self, p: np.ndarray, move: np.ndarray | None, factor: float) -> np.ndarray:
+        """Return the values of the parameters of the shape for a start."""
+        return self.source.start(p[self.index], move, factor)
 
     def window(self, p: np.ndarray, scale: float) -> Box:
         """Return the pixels that the source may reach, with room to move."""

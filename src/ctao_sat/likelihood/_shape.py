@@ -3,6 +3,7 @@
 import numpy as np
 from gammapy.modeling.models import GaussianSpatialModel, PointSpatialModel, SpatialModel
 
+from ctao_sat._gammapy import CUTOUT_MARGIN
 from ctao_sat.likelihood._pixels import MapPixels
 
 __all__ = ["Shape", "integrates_as_usual"]
@@ -13,6 +14,9 @@ _HALF_PIXEL = 0.5
 # Steps of derivatives, by the size of a smooth source and for shapes with edges by pixels.
 _SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
 _ECCENTRICITY_STEP = 0.02
+# Where the eccentricity begins, if it is free: at zero its derivative vanishes.
+_NOT_ROUND = 0.3
+_SIZES = ("sigma", "r_0", "radius", "width")
 
 
 class Shape:
@@ -97,6 +101,64 @@ class Shape:
                 step = _SMOOTH_STEP * (abs(value) or 1.0)
             steps.append(step)
         return np.array(steps)
+
+    def start(
+        self, shape: np.ndarray, move: np.ndarray | None = None, factor: float = 1.0
+    ) -> np.ndarray:
+        """Return a shape to start from: moved by its size, larger by a factor, neither flat nor round.
+
+        Parameters
+        ----------
+        shape : array, shape (n,)
+            The shape.
+        move : array, shape (2,), optional
+            Along y and x; a point moves by the width of the PSF.
+        factor : float
+            For sizes.
+
+        Returns
+        -------
+        shape : array, shape (n,)
+            What is frozen is as it was.
+        """
+        new, pixel = shape.copy(), float(np.min(self.pixels.scales))
+        for i in self.free:
+            name, to_degrees = self.names[i], self._units[i]
+            if name == "e" and new[i] == 0:
+                new[i] = _NOT_ROUND
+            elif name in _SIZES:
+                new[i] = (new[i] or pixel / to_degrees.to("deg")) * factor
+        if move is not None and "lon_0" in self.names and "lat_0" in self.names:
+            size = (self.radius(shape) or 0.0) / 5 or max(self.reach / 3, 1.0) * pixel
+            lon, lat = self.names.index("lon_0"), self.names.index("lat_0")
+            cosine = max(np.cos(shape[lat] * self._units[lat].to("rad")), 1e-3)
+            if lat in self.free:
+                new[lat] += move[0] * size / self._units[lat].to("deg")
+            if lon in self.free:
+                new[lon] += move[1] * size / cosine / self._units[lon].to("deg")
+        return new
+
+    def cutout_width(self, radius: float) -> float:
+        """Return the width of Gammapy's cutout around a source, in degrees."""
+        n_y, n_x = self.psf.shape[1:]
+        psf = max(n_y * self.pixels.scales[0], n_x * self.pixels.scales[1])
+        if (n_y, n_x) == (1, 1):
+            psf = 0.0
+        return psf + 2 * (radius + CUTOUT_MARGIN.to_value("deg"))
+
+    def cut_off(self, before: np.ndarray, after: np.ndarray) -> float:
+        """Return the part of a source that lies outside of Gammapy's cutout around another shape."""
+        radius = self.radius(before)
+        if radius is None:
+            return 0.0
+        box = self.pixels.box(self.center(before), self.cutout_width(radius), odd=True)
+        if self.is_point:
+            y, x = self.center(after)
+            return float(not (box[0] <= y < box[1] and box[2] <= x < box[3]))
+        values = np.nan_to_num(self.evaluate(after, *self.pixels.coordinates))
+        values = values * self.pixels.solid_angles
+        total = values.sum()
+        return float(1 - values[box[0] : box[1], box[2] : box[3]].sum() / total) if total else 0.0
 
     def pixel_axes(self, shape: np.ndarray) -> list[np.ndarray]:
         """Return by how much the free parameters of a position change along y and x, by pixel."""
