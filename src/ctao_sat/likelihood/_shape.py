@@ -191,7 +191,7 @@ class Shape:
 
     def beside(self, shape: np.ndarray) -> np.ndarray:
         """Return the shape, or one beside it where Gammapy takes another formula: a round one."""
-        if "e" not in self.names or shape[self.names.index("e")] != 0:
+        if not any(self.names[i] == "e" and shape[i] == 0 for i in self.free):
             return shape
         other = shape.copy()
         other[self.names.index("e")] = 1e-9
