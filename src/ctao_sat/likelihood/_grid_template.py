@@ -190,12 +190,33 @@ class GridTemplate:
     def samples(self, shape: np.ndarray, order: int) -> Samples:
         """Return samples and derivatives, see `differentiate`."""
         source = self._source
+        if source.is_round:
+            return self._gaussian(shape, order)
         steps = source.steps(shape) if order else np.zeros(0)
         centre = source.beside(shape) if order else shape
         return differentiate(self._sample, shape, source.free, steps, order, centre)
 
+    def _gaussian(self, shape: np.ndarray, order: int) -> Samples:
+        source = self._source
+        found = source.gaussian(shape, *self._coordinates, order)
+        number = {"lon_0": 0, "lat_0": 1, "sigma": 2}
+        free = [number[source.names[i]] for i in source.free]
+        samples = Samples(self._placed(found[0], shape))
+        if order > 0:
+            samples.first = [self._placed(found[1 + k], shape) for k in free]
+        if order > 1:
+            for i, k in enumerate(free):
+                for j, m in enumerate(free[: i + 1]):
+                    low, high = min(k, m), max(k, m)
+                    at = 4 + high * (high + 1) // 2 + low
+                    samples.second[i, j] = self._placed(found[at], shape)
+        return samples
+
     def _sample(self, shape: np.ndarray) -> np.ndarray:
-        values = self._source.evaluate(shape, *self._coordinates)
+        return self._placed(self._source.evaluate(shape, *self._coordinates), shape)
+
+    def _placed(self, values: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """Return surface brightness as samples on the grid."""
         if self._factor > 1:
             f = self._factor
             n_y, n_x = self._solid_angles.shape
