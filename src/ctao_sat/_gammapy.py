@@ -22,11 +22,16 @@ name                            why it is here
 `unique_models`                 ``Datasets.models`` gathers covariances, at some cost
 `penalty_precision`             the inverse of a penalty's covariance is private
 `plain_stat_sum`                renamed in Gammapy's development branch
+`bound_datasets`                ``Fit`` passes its backends a bound method and nothing else
+`register_fit_tasks`            the registry of backends is outside of ``gammapy.modeling.__all__``
+`fit_task`                      (as `register_fit_tasks`)
+`share_state`                   nested models are compared by exchanging the ``__dict__`` of
+                                parameters
 ==============================  =================================================================
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from gammapy.catalog import SourceCatalog
@@ -36,19 +41,24 @@ from gammapy.datasets import map as _map
 from gammapy.datasets.evaluator import MapEvaluator
 from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.modeling import Covariance, Parameters
+from gammapy.modeling.fit import Registry
 from gammapy.modeling.models import SkyModel, TemplateNPredModel
 from gammapy.utils.regions import compound_region_to_regions
 
 __all__ = [
     "ThetaSquaredTable",
+    "bound_datasets",
     "compound_region_to_regions",
     "current_evaluator",
+    "fit_task",
     "fresh_copy",
     "new_evaluator",
     "penalties",
     "penalty_precision",
     "plain_stat_sum",
+    "register_fit_tasks",
     "set_covariance",
+    "share_state",
     "source_names",
     "unique_models",
     "with_evaluators",
@@ -278,3 +288,70 @@ def fresh_copy(datasets: Datasets) -> Datasets:
     fresh = Datasets(copies)
     fresh._penalties = datasets._penalties
     return fresh
+
+
+def bound_datasets(function: Callable) -> Datasets | None:
+    """Return the datasets whose statistic a function is.
+
+    Parameters
+    ----------
+    function : callable
+        What ``Fit`` passes to its backends.
+
+    Returns
+    -------
+    datasets : `~gammapy.datasets.Datasets` or None
+        None if it is anything but ``Datasets.stat_sum``, bound to an object of just this class.
+    """
+    datasets = getattr(function, "__self__", None)
+    if type(datasets) is not Datasets or function != datasets.stat_sum:
+        return None
+    return datasets
+
+
+def register_fit_tasks(name: str, **tasks: Callable) -> None:
+    """Add a backend to those of ``Fit``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the backend.
+    **tasks : callable
+        For each of "optimize", "covariance" and "confidence" what does it.
+    """
+    for task, function in tasks.items():
+        Registry.register[task][name] = function
+
+
+def fit_task(task: str, name: str) -> Callable:
+    """Return what a backend of ``Fit`` does for a task.
+
+    Parameters
+    ----------
+    task : {"optimize", "covariance", "confidence"}
+        The task.
+    name : str
+        Name of the backend.
+
+    Returns
+    -------
+    function : callable
+        What ``Fit`` calls.
+    """
+    return Registry.get(task, name)
+
+
+def share_state(parameters: Parameters) -> bool:
+    """Return whether some parameters are different objects, yet always have the same value.
+
+    Parameters
+    ----------
+    parameters : `~gammapy.modeling.Parameters`
+        Each of them once.
+
+    Returns
+    -------
+    shared : bool
+        As they are while nested models are compared that differ in a link.
+    """
+    return len({id(vars(parameter)) for parameter in parameters}) < len(parameters)

@@ -14,7 +14,7 @@ from iminuit import Minuit
 from ctao_sat._gammapy import set_covariance, unique_models
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood._compiled import CompiledLikelihood
-from ctao_sat.likelihood._guard import compare, perturbed
+from ctao_sat.likelihood._guard import agrees, agrees_near, set_factors
 from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._optimize import Optimum, optimize
 from ctao_sat.likelihood._report import Report
@@ -106,43 +106,20 @@ def fit_compiled(
         return _by_gammapy(datasets, report)
     start = np.array([parameter.factor for parameter in likelihood.parameters])
     notes: list[str] = []
-    if guard and not (_check(likelihood, "start", notes) and _check_near(likelihood, notes)):
+    if guard and not (agrees(likelihood, "start", notes) and agrees_near(likelihood, notes)):
         return _refused(likelihood, start, notes)
     optimum = optimize(likelihood, errors=errors)
-    _set_factors(likelihood, optimum.x)
-    if guard and not _check(likelihood, "optimum", notes):
+    set_factors(likelihood, optimum.x)
+    if guard and not agrees(likelihood, "optimum", notes):
         return _refused(likelihood, start, notes)
     report.guard = notes if guard else ["off"]
     return _result(likelihood, optimum)
 
 
-def _check(likelihood: CompiledLikelihood, where: str, notes: list[str]) -> bool:
-    agrees, note = compare(likelihood, where)
-    notes.append(note)
-    return agrees
-
-
-def _check_near(likelihood: CompiledLikelihood, notes: list[str]) -> bool:
-    before = [(parameter.factor, parameter.value) for parameter in likelihood.parameters]
-    _set_factors(likelihood, perturbed(likelihood))
-    try:
-        return _check(likelihood, "near the start", notes)
-    finally:
-        for parameter, (factor, value) in zip(likelihood.parameters, before, strict=True):
-            parameter.factor = factor
-            if parameter.value != value:
-                parameter.value = value
-
-
-def _set_factors(likelihood: CompiledLikelihood, x: np.ndarray) -> None:
-    for parameter, factor in zip(likelihood.parameters, x, strict=True):
-        parameter.factor = factor
-
-
 def _refused(likelihood: CompiledLikelihood, start: np.ndarray, notes: list[str]):
     """Let Gammapy fit, from the same start."""
     log.warning("The compiled likelihood differs from Gammapy, which fits instead: %s.", notes[-1])
-    _set_factors(likelihood, start)
+    set_factors(likelihood, start)
     likelihood.report.guard, likelihood.report.refused = notes, True
     return _by_gammapy(likelihood.datasets, likelihood.report)
 

@@ -6,7 +6,7 @@ from gammapy.datasets import Datasets
 from ctao_sat._gammapy import fresh_copy
 from ctao_sat.likelihood._compiled import CompiledLikelihood
 
-__all__ = ["compare", "perturbed"]
+__all__ = ["agrees", "agrees_near", "compare", "perturbed", "set_factors"]
 
 _RELATIVE = 1e-9
 _ABSOLUTE = 1e-6
@@ -31,6 +31,32 @@ def perturbed(likelihood: CompiledLikelihood) -> np.ndarray:
             min(max(x, -np.inf if np.isnan(low) else low), np.inf if np.isnan(high) else high)
         )
     return np.array(out)
+
+
+def set_factors(likelihood: CompiledLikelihood, x: np.ndarray) -> None:
+    """Set the factors of the free parameters."""
+    for parameter, factor in zip(likelihood.parameters, x, strict=True):
+        parameter.factor = factor
+
+
+def agrees(likelihood: CompiledLikelihood, where: str, notes: list[str]) -> bool:
+    """Return whether `compare` finds no difference; add what it finds to notes."""
+    agrees, note = compare(likelihood, where)
+    notes.append(note)
+    return agrees
+
+
+def agrees_near(likelihood: CompiledLikelihood, notes: list[str]) -> bool:
+    """Return whether there is no difference a few per cent away; the parameters stay."""
+    before = [(parameter.factor, parameter.value) for parameter in likelihood.parameters]
+    set_factors(likelihood, perturbed(likelihood))
+    try:
+        return agrees(likelihood, "near the start", notes)
+    finally:
+        for parameter, (factor, value) in zip(likelihood.parameters, before, strict=True):
+            parameter.factor = factor
+            if parameter.value != value:
+                parameter.value = value
 
 
 def compare(likelihood: CompiledLikelihood, where: str) -> tuple[bool, str]:

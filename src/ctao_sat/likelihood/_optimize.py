@@ -12,13 +12,15 @@ from iminuit.util import IMinuitWarning
 
 from ctao_sat.errors import ConfigError
 from ctao_sat.likelihood._compiled import CompiledLikelihood
-from ctao_sat.likelihood._covariance import ExactCovariance, exact_covariance, unbounded
+from ctao_sat.likelihood._covariance import exact_covariance, unbounded
 from ctao_sat.likelihood._newton import approach
 
-__all__ = ["Optimum", "optimize"]
+__all__ = ["NO_MINIMUM", "Optimum", "covariance_at", "optimize"]
 
 # By so much the sum of many bins may differ from itself.
 _ROUNDING = 1e-6
+_HESSE = "Hesse terminated successfully."
+NO_MINIMUM = "Hesse failed: the second derivatives are not those of a minimum."
 
 
 @dataclass(frozen=True)
@@ -147,12 +149,7 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         exact = None
         if errors == "hesse" and likelihood.report.is_complete and np.isfinite(minuit.fval):
             end = np.array(minuit.values)
-            exact = exact_covariance(
-                objective.hessian(end),
-                end,
-                _limits(likelihood),
-                numeric=bool(likelihood.report.spectra),
-            )
+            exact = covariance_at(likelihood, end, objective.hessian(end))
         if errors == "hesse" and exact is None:
             # What Minuit finds instead is no error, but tells whether this is a minimum.
             minuit.hesse()
@@ -309,16 +306,46 @@ def _minuit(
     return minuit
 
 
+def covariance_at(
+    likelihood: CompiledLikelihood, x: np.ndarray, hessian: np.ndarray
+) -> tuple[np.ndarray, str] | None:
+    """Return the covariance of the factors and what to say of it.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        The likelihood, all of it compiled.
+    x : array, shape (n_free,)
+        The factors at its minimum.
+    hessian : array, shape (n_free, n_free)
+        Second derivatives there.
+
+    Returns
+    -------
+    covariance : (array, str) or None
+        As in `Optimum`; None if the second derivatives are not those of a minimum.
+    """
+    exact = exact_covariance(
+        hessian, x, _limits(likelihood), numeric=bool(likelihood.report.spectra)
+    )
+    if exact is None:
+        return None
+    if exact.determined.all():
+        return exact.matrix, _HESSE
+    names = likelihood.parameter_names
+    lost = ", ".join(names[i] for i in np.flatnonzero(~exact.determined))
+    return exact.matrix, f"The data do not determine {lost}: freeze them, or drop the model."
+
+
 def _covariance(
-    likelihood: CompiledLikelihood, minuit: Minuit, errors: str, exact: ExactCovariance | None
+    likelihood: CompiledLikelihood,
+    minuit: Minuit,
+    errors: str,
+    exact: tuple[np.ndarray, str] | None,
 ) -> tuple[np.ndarray, str]:
     """Return the covariance of the factors and what to say of it; NaN where there is none."""
     if exact is not None:
-        if exact.determined.all():
-            return exact.matrix, "Hesse terminated successfully."
-        names = likelihood.parameter_names
-        lost = ", ".join(names[i] for i in np.flatnonzero(~exact.determined))
-        return exact.matrix, f"The data do not determine {lost}: freeze them, or drop the model."
+        return exact
     none = np.full((len(minuit.values),) * 2, np.nan)
     if minuit.covariance is None or not np.isfinite(minuit.fval):
         return none, "No covariance: the second derivatives have no inverse."
@@ -326,8 +353,8 @@ def _covariance(
         return np.array(minuit.covariance), "Covariance as gathered by MIGRAD."
     doubtful = minuit.fmin.hesse_failed or minuit.fmin.has_made_posdef_covar
     if likelihood.report.is_complete or doubtful or not minuit.valid:
-        return none, "Hesse failed: the second derivatives are not those of a minimum."
-    return np.array(minuit.covariance), "Hesse terminated successfully."
+        return none, NO_MINIMUM
+    return np.array(minuit.covariance), _HESSE
 
 
 def _message(likelihood: CompiledLikelihood, objective: _Objective, minuit: Minuit) -> str:
