@@ -32,6 +32,7 @@ name                            why it is here
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from gammapy.catalog import SourceCatalog
@@ -303,10 +304,11 @@ def bound_datasets(function: Callable) -> Datasets | None:
     datasets : `~gammapy.datasets.Datasets` or None
         None if it is anything but ``Datasets.stat_sum``, bound to an object of just this class.
     """
-    datasets = getattr(function, "__self__", None)
-    if type(datasets) is not Datasets or function != datasets.stat_sum:
-        return None
-    return datasets
+    datasets: Any = getattr(function, "__self__", None)
+    # A subclass may have another statistic.
+    if type(datasets) is Datasets and function == datasets.stat_sum:
+        return datasets
+    return None
 
 
 def register_fit_tasks(name: str, **tasks: Callable) -> None:

@@ -14,17 +14,17 @@ from ctao_sat._gammapy import bound_datasets, fit_task, register_fit_tasks, shar
 from ctao_sat.errors import ConfigError, CtaoSatError, did_you_mean
 from ctao_sat.likelihood._compiled import CompiledLikelihood
 from ctao_sat.likelihood._guard import agrees, agrees_near, set_factors
+from ctao_sat.likelihood._hesse import finite_covariance, kink_width
 from ctao_sat.likelihood._kernels import KernelCache
-from ctao_sat.likelihood._optimize import NO_MINIMUM, Optimum, covariance_at, optimize
+from ctao_sat.likelihood._optimize import Optimum, optimize
 
 __all__ = ["register_fit_backend"]
 
 log = logging.getLogger(__name__)
 
+# By so much the sum of many bins may differ from itself.
+_ROUNDING = 1e-6
 _MINUIT_OPTIONS = ("errordef", "migrad_opts", "print_level", "strategy", "tol")
-# Gammapy multiplies the covariance by zeros, and infinity would become NaN everywhere. The errors
-# that it makes of this are beyond any real one.
-_UNKNOWN = 1e200
 
 
 def register_fit_backend() -> None:
@@ -103,20 +103,38 @@ def _optimize(
     if likelihood is not None:
         optimum, reason = _minimum(likelihood, guard=chosen.guard)
         if optimum is not None:
-            trace = likelihood.trace if isinstance(likelihood, _Recorded) else []
-            info = {
-                "success": optimum.success,
-                "nfev": optimum.n_calls,
-                "message": optimum.message + _by_gammapy(likelihood) + chosen.remark(),
-                "trace": trace,
-            }
-            return optimum.x, info, optimum.minuit
-        for parameter, factor in zip(likelihood.parameters, start, strict=True):
-            parameter.factor = factor
+            return _best(likelihood, optimum, start, chosen)
+        parameters.set_parameter_factors(start)
     factors, info, minuit = fit_task("optimize", "minuit")(
         parameters=parameters, function=function, store_trace=store_trace, **chosen.minuit
     )
     return factors, _explained(info, reason), minuit
+
+
+def _best(
+    likelihood: CompiledLikelihood, optimum: Optimum, start: np.ndarray, chosen: _Options
+) -> tuple[np.ndarray, dict[str, Any], Minuit | None]:
+    """Return an optimum; if it is none, and as low, what Gammapy's minuit finds by differences."""
+    remark = _by_gammapy(likelihood) + chosen.remark()
+    info = {
+        "success": optimum.success,
+        "nfev": optimum.n_calls,
+        "message": optimum.message + remark,
+        "trace": likelihood.trace if isinstance(likelihood, _Recorded) else [],
+    }
+    if not optimum.success:
+        set_factors(likelihood, start)
+        factors, other, minuit = fit_task("optimize", "minuit")(
+            parameters=Parameters(likelihood.parameters),
+            function=likelihood.stat_sum,
+            store_trace=isinstance(likelihood, _Recorded),
+            **chosen.minuit,
+        )
+        set_factors(likelihood, factors)
+        if other["success"] and likelihood.stat_sum() <= optimum.stat + _ROUNDING:
+            why = f"By differences, for with derivatives: {optimum.message}"
+            return factors, {**other, "message": f"{other['message']} {why}{remark}"}, minuit
+    return optimum.x, info, optimum.minuit
 
 
 def _minimum(likelihood: CompiledLikelihood, *, guard: bool) -> tuple[Optimum | None, str]:
@@ -140,23 +158,15 @@ def _covariance(
     """Do what Gammapy's ``covariance_iminuit`` does, at the present parameters."""
     chosen = _choose(options)
     likelihood, reason = _compile(parameters, function, chosen)
-    if likelihood is not None and likelihood.report.is_complete:
-        x = np.array([parameter.factor for parameter in likelihood.parameters])
-        with np.errstate(all="ignore"):
-            found = covariance_at(likelihood, x, likelihood.hessian(x))
-        matrix, message = found or (np.diag(np.full(len(x), np.inf)), NO_MINIMUM)
-        known = np.isfinite(matrix)
-        info = {"success": bool(known.all()), "message": message + chosen.remark()}
-        return np.where(known, matrix, _UNKNOWN), info
-    # Second derivatives by Minuit, of a statistic that is compiled at least in part.
-    matrix, info = fit_task("covariance", "minuit")(
-        parameters=parameters,
-        function=function if likelihood is None else likelihood.stat_sum,
-        **chosen.minuit,
-    )
     if likelihood is None:
+        matrix, info = fit_task("covariance", "minuit")(
+            parameters=parameters, function=function, **chosen.minuit
+        )
         return matrix, _explained(info, reason)
-    return matrix, {**info, "message": info["message"] + _by_gammapy(likelihood)}
+    x = np.array([parameter.factor for parameter in likelihood.parameters])
+    matrix, success, message = finite_covariance(likelihood, x)
+    message += _by_gammapy(likelihood) + chosen.remark()
+    return matrix, {"success": success, "message": message}
 
 
 def _confidence(
@@ -175,7 +185,11 @@ def _confidence(
                 other.frozen = other is not parameter
         likelihood, reason = _compile(parameters, function, chosen)
         if likelihood is not None:
-            return _minos(likelihood, parameter, sigma, chosen)
+            result = _minos(likelihood, parameter, sigma)
+            if result is None:
+                result = _roots(likelihood, parameters, parameter, sigma)
+            message = result["message"] + _by_gammapy(likelihood) + chosen.remark()
+            return {**result, "message": message}
         result = fit_task("confidence", "minuit")(
             parameters=parameters,
             function=function,
@@ -188,26 +202,52 @@ def _confidence(
 
 
 def _minos(
-    likelihood: CompiledLikelihood, parameter: Parameter, sigma: float, chosen: _Options
-) -> dict[str, Any]:
-    """Return the errors of a factor at which the statistic has risen by ``sigma`` squared."""
+    likelihood: CompiledLikelihood, parameter: Parameter, sigma: float
+) -> dict[str, Any] | None:
+    """Return the errors of a factor at which the statistic has risen by ``sigma`` squared.
+
+    None where Minuit does not find them, or would be wrong, as at a kink of the statistic; the
+    parameters are then at the minimum.
+    """
     index = [id(free) for free in likelihood.parameters].index(id(parameter))
-    result = {"success": False, "errp": np.nan, "errn": np.nan, "nfev": 0}
+    before = likelihood.stat_sum()
     with np.errstate(all="ignore"):
+        optimum = optimize(likelihood)
+        if optimum.stat < before:
+            set_factors(likelihood, optimum.x)
+        if likelihood.report.is_complete and np.isfinite(kink_width(likelihood, optimum.x, index)):
+            return None
         try:
-            minuit = optimize(likelihood).minuit
-            minuit.minos(index, cl=2 * norm.cdf(sigma) - 1, ncall=None)
-        except RuntimeError as error:
+            optimum.minuit.minos(index, cl=2 * norm.cdf(sigma) - 1, ncall=None)
+        except RuntimeError:
             # Minuit does not look for errors where it has found no minimum.
-            return {**result, "message": f"{error}{_by_gammapy(likelihood)}"}
-    found = minuit.merrors[index]
-    message = "successfully." if found.is_valid else "but the result is invalid."
+            return None
+    found = optimum.minuit.merrors[optimum.minuit.parameters[index]]
+    if not found.is_valid:
+        return None
     return {
-        "success": found.is_valid,
-        "message": f"Minos terminated {message}{_by_gammapy(likelihood)}{chosen.remark()}",
+        "success": True,
+        "message": "Minos terminated successfully.",
         "errp": found.upper,
         "errn": -found.lower,
         "nfev": found.nfcn,
+    }
+
+
+def _roots(
+    likelihood: CompiledLikelihood, parameters: Parameters, parameter: Parameter, sigma: float
+) -> dict[str, Any]:
+    """Return what `_minos` does, by root finding in the profile of the statistic."""
+    found = fit_task("confidence", "scipy")(
+        parameters=parameters, function=likelihood.stat_sum, parameter=parameter, sigma=sigma
+    )
+    both = [found["success_errn"], found["success_errp"]]
+    return {
+        "success": all(both),
+        "message": found["message_errp" if both[0] else "message_errn"],
+        "errp": found["errp"],
+        "errn": found["errn"],
+        "nfev": found["nfev_errn"] + found["nfev_errp"],
     }
 
 

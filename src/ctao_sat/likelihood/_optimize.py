@@ -1,26 +1,23 @@
 """Minimise a compiled likelihood with Minuit, which gets gradient and second derivatives."""
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from iminuit import Minuit
-from iminuit.util import IMinuitWarning
 
 from ctao_sat.errors import ConfigError
 from ctao_sat.likelihood._compiled import CompiledLikelihood
-from ctao_sat.likelihood._covariance import exact_covariance, unbounded
+from ctao_sat.likelihood._covariance import unbounded
+from ctao_sat.likelihood._hesse import HESSE, NO_MINIMUM, covariance_at
+from ctao_sat.likelihood._minuit import Objective, limits_of, make_minuit
 from ctao_sat.likelihood._newton import approach
 
-__all__ = ["NO_MINIMUM", "Optimum", "covariance_at", "optimize"]
+__all__ = ["Optimum", "optimize"]
 
 # By so much the sum of many bins may differ from itself.
 _ROUNDING = 1e-6
-_HESSE = "Hesse terminated successfully."
-NO_MINIMUM = "Hesse failed: the second derivatives are not those of a minimum."
 
 
 @dataclass(frozen=True)
@@ -68,52 +65,6 @@ class Optimum:
         return self.make_minuit()
 
 
-class _Objective:
-    """The functions that minimisers call, which ask for the same point again and again."""
-
-    def __init__(self, likelihood: CompiledLikelihood):
-        self._likelihood = likelihood
-        self._known: dict[int, tuple[bytes, Any]] = {}
-        self._scales: np.ndarray | None = None
-        self.n_calls = 0
-
-    def pin(self) -> None:
-        """Take the factors of all further calls for those in the scales of now."""
-        self._scales = self._scales_now()
-
-    def _scales_now(self) -> np.ndarray:
-        return np.array([parameter.scale for parameter in self._likelihood.parameters])
-
-    def _at(self, x: np.ndarray, order: int) -> Any:
-        key = x.tobytes()
-        known = self._known.get(order)
-        if known is None or known[0] != key:
-            self.n_calls += 1
-            known = self._known[order] = key, self._evaluate(x, order)
-        return known[1]
-
-    def _evaluate(self, x: np.ndarray, order: int) -> Any:
-        if self._scales is None:
-            return self._likelihood.evaluate(x, order)
-        ratio = self._scales / self._scales_now()
-        result = self._likelihood.evaluate(x * ratio, order)
-        if order == 0:
-            return result
-        return (result[0], result[1] * ratio) if order == 1 else result * np.outer(ratio, ratio)
-
-    def value(self, x: np.ndarray) -> float:
-        return self._at(x, 0)
-
-    def gradient(self, x: np.ndarray) -> np.ndarray:
-        return self._at(x, 1)[1]
-
-    def hessian(self, x: np.ndarray) -> np.ndarray:
-        return self._at(x, 2)
-
-    def diagonal(self, x: np.ndarray) -> np.ndarray:
-        return np.diag(self.hessian(x)).copy()
-
-
 def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimum:
     """Minimise the statistic, starting from the present parameters.
 
@@ -142,7 +93,7 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         raise ConfigError(f"Unknown errors: {errors!r}.", remedy="Take 'hesse' or 'migrad'.")
     if not likelihood.parameters:
         raise ConfigError("No parameter is free.", remedy="Thaw one: `frozen: false`.")
-    objective = _Objective(likelihood)
+    objective = Objective(likelihood)
     # Minimisers try parameters at which spectra overflow.
     with np.errstate(all="ignore"):
         minuit = _minimise(likelihood, objective)
@@ -171,12 +122,12 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         errors=errors,
         n_calls=objective.n_calls,
         make_minuit=functools.partial(
-            _with_limits, likelihood, objective, minuit, errors, _limits(likelihood)
+            _with_limits, likelihood, objective, minuit, errors, limits_of(likelihood)
         ),
     )
 
 
-def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
+def _minimise(likelihood: CompiledLikelihood, objective: Objective) -> Minuit:
     """Return Minuit at a minimum, if it has found one.
 
     With limits, Minuit works in other coordinates, and takes the matrix of second derivatives
@@ -186,15 +137,15 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
     Minuit tries with limits, from there and from the start.
     """
     start = np.array([parameter.factor for parameter in likelihood.parameters])
-    limits = _limits(likelihood)
+    limits = limits_of(likelihood)
     if not likelihood.report.is_complete:
         # Derivatives of what Gammapy evaluates cost as many calls as Minuit's own differences.
-        minuit = _minuit(likelihood, objective, start, limits, derivatives=False)
+        minuit = make_minuit(likelihood, objective, start, limits, derivatives=False)
         minuit.migrad()
         return minuit
     near = approach(objective, start, limits)
     if near.converged:
-        minuit = _minuit(likelihood, objective, near.x, None)
+        minuit = make_minuit(likelihood, objective, near.x, None)
         minuit.fixed[:] = near.held.tolist()
         minuit.migrad()
         end = np.array(minuit.values)
@@ -207,7 +158,7 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> Minuit:
 
 def _beside_steps(
     likelihood: CompiledLikelihood,
-    objective: _Objective,
+    objective: Objective,
     start: np.ndarray,
     limits: np.ndarray,
     minuit: Minuit,
@@ -219,14 +170,14 @@ def _beside_steps(
     """
     if likelihood.n_clipped(np.array(minuit.values)) == 0:
         return minuit
-    other = _minuit(likelihood, objective, start, limits, derivatives=False)
+    other = make_minuit(likelihood, objective, start, limits, derivatives=False)
     other.migrad()
     return other if other.valid and other.fval < minuit.fval else minuit
 
 
 def _minimise_within(
     likelihood: CompiledLikelihood,
-    objective: _Objective,
+    objective: Objective,
     starts: Sequence[np.ndarray],
     limits: np.ndarray,
 ) -> Minuit:
@@ -236,7 +187,7 @@ def _minimise_within(
     for derivatives in (True, False):
         # Last, as Gammapy does it: by differences of the statistic.
         for start in starts if derivatives else starts[-1:]:
-            minuit = _minuit(likelihood, objective, start, limits, derivatives=derivatives)
+            minuit = make_minuit(likelihood, objective, start, limits, derivatives=derivatives)
             # Without a minimum to find, Minuit would use all of its calls, five times.
             minuit.migrad(ncall=200 + 10 * n if derivatives else 200 + 10 * n + 5 * n**2, iterate=1)
             if minuit.valid:
@@ -247,7 +198,7 @@ def _minimise_within(
 
 def _with_limits(
     likelihood: CompiledLikelihood,
-    objective: _Objective,
+    objective: Objective,
     minuit: Minuit,
     errors: str,
     limits: np.ndarray,
@@ -260,81 +211,6 @@ def _with_limits(
         if errors == "hesse":
             minuit.hesse()
     return minuit
-
-
-def _limits(likelihood: CompiledLikelihood) -> np.ndarray:
-    """Return lower and upper limits of the factors, infinite where there are none."""
-    limits = [(p.factor_min, p.factor_max) for p in likelihood.parameters]
-    low, high = np.array(limits, dtype=float).T
-    return np.array([np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)])
-
-
-def _minuit(
-    likelihood: CompiledLikelihood,
-    objective: _Objective,
-    start: np.ndarray,
-    limits: np.ndarray | None,
-    *,
-    derivatives: bool = True,
-) -> Minuit:
-    """Return Minuit with second derivatives, or with limits."""
-    second = limits is None
-    parameters = likelihood.parameters
-    with warnings.catch_warnings():
-        # It says that G2 has no effect beside the matrix; yet where the matrix is not positive
-        # definite, Minuit calls it.
-        warnings.simplefilter("ignore", IMinuitWarning)
-        minuit = Minuit(
-            objective.value,
-            start,
-            grad=objective.gradient if derivatives else False,
-            g2=objective.diagonal if second and derivatives else False,
-            hessian=objective.hessian if second and derivatives else False,
-            name=[f"par_{i:03d}_{parameter.name}" for i, parameter in enumerate(parameters)],
-        )
-    minuit.errordef = 1
-    minuit.strategy = 1
-    # Gammapy has 0.1, which may end 0.014 sigma off; with second derivatives nearer costs a step.
-    # Differences of what Gammapy evaluates are not as sharp.
-    minuit.tol = (1e-5 if second else 1e-2) if derivatives else 0.1
-    for i, parameter in enumerate(parameters):
-        if limits is not None and np.isfinite(limits[:, i]).any():
-            # Minuit's way to say that there is none on one side is an infinite one.
-            minuit.limits[i] = tuple(limits[:, i])
-        if parameter.error > 0:
-            minuit.errors[i] = parameter.error / abs(parameter.scale)
-    return minuit
-
-
-def covariance_at(
-    likelihood: CompiledLikelihood, x: np.ndarray, hessian: np.ndarray
-) -> tuple[np.ndarray, str] | None:
-    """Return the covariance of the factors and what to say of it.
-
-    Parameters
-    ----------
-    likelihood : `CompiledLikelihood`
-        The likelihood, all of it compiled.
-    x : array, shape (n_free,)
-        The factors at its minimum.
-    hessian : array, shape (n_free, n_free)
-        Second derivatives there.
-
-    Returns
-    -------
-    covariance : (array, str) or None
-        As in `Optimum`; None if the second derivatives are not those of a minimum.
-    """
-    exact = exact_covariance(
-        hessian, x, _limits(likelihood), numeric=bool(likelihood.report.spectra)
-    )
-    if exact is None:
-        return None
-    if exact.determined.all():
-        return exact.matrix, _HESSE
-    names = likelihood.parameter_names
-    lost = ", ".join(names[i] for i in np.flatnonzero(~exact.determined))
-    return exact.matrix, f"The data do not determine {lost}: freeze them, or drop the model."
 
 
 def _covariance(
@@ -354,10 +230,10 @@ def _covariance(
     doubtful = minuit.fmin.hesse_failed or minuit.fmin.has_made_posdef_covar
     if likelihood.report.is_complete or doubtful or not minuit.valid:
         return none, NO_MINIMUM
-    return np.array(minuit.covariance), _HESSE
+    return np.array(minuit.covariance), HESSE
 
 
-def _message(likelihood: CompiledLikelihood, objective: _Objective, minuit: Minuit) -> str:
+def _message(likelihood: CompiledLikelihood, objective: Objective, minuit: Minuit) -> str:
     if minuit.valid:
         accurate = "." if minuit.accurate else ", but uncertainties are unreliable."
         return f"Optimization terminated successfully{accurate}"
