@@ -1,5 +1,6 @@
 """Gammapy's Fit and estimators with the backend "ctao_sat", against its backend "minuit"."""
 
+import dataclasses
 import logging
 
 import astropy.units as u
@@ -13,7 +14,12 @@ from gammapy.modeling.models import SkyModel
 
 from ctao_sat import dl5
 from ctao_sat.errors import ConfigError
-from ctao_sat.likelihood import KernelCache, register_fit_backend
+from ctao_sat.likelihood import (
+    KernelCache,
+    compile_likelihood,
+    optimize,
+    register_fit_backend,
+)
 from ctao_sat.likelihood import _backend as backend
 
 KINDS = ["spectrum", "on-off", "cube", "map on-off", "flux points", "joint"]
@@ -214,6 +220,48 @@ def test_flux_points_with_every_option(small):
     for column in ("norm", "norm_err", "norm_errp", "norm_errn", "norm_ul"):
         np.testing.assert_allclose(ours[column], theirs[column], rtol=3e-3)
     np.testing.assert_allclose(ours["stat_scan"], theirs["stat_scan"], atol=1e-2)
+
+
+def empty_on_off(small):
+    """Return on-off data without any counts, whose statistic has a kink at a flux of zero."""
+    datasets = small.datasets("on-off")
+    for counts in (datasets[0].counts, datasets[0].counts_off):
+        counts.data[:] = 0
+    return datasets
+
+
+def test_an_upper_limit_without_counts_is_where_the_statistic_has_risen_by_four(small):
+    datasets = empty_on_off(small)
+    fit = Fit(backend="ctao_sat")
+    estimator = FluxPointsEstimator(
+        energy_edges=[1, 20] * u.TeV, source="source", selection_optional=["ul"], fit=fit
+    )
+    row = estimator.run(datasets).to_table(sed_type="likelihood")[0]
+    assert row["success"]
+    assert abs(row["norm"]) < 1e-5
+    # Of on-off data without counts it is twice what is predicted.
+    amplitude = datasets.parameters["amplitude"]
+    expected = 4 / (2 * datasets[0].npred_signal().data.sum())
+    assert row["norm_ul"] == pytest.approx(expected, rel=1e-4)
+    # On the other side it is 1 / alpha times as steep.
+    alpha = datasets[0].alpha.data.flat[0]
+    assert row["norm_err"] == pytest.approx(expected / 4 * (1 + alpha) / 2, rel=1e-3)
+    assert amplitude.value == pytest.approx(1e-11)
+
+
+def test_what_derivatives_do_not_find_is_sought_by_differences(small, monkeypatch):
+    found = optimize(compile_likelihood(small.datasets("spectrum")), errors="migrad")
+    failed = dataclasses.replace(found, success=False, message="Failed.", stat=found.stat + 1)
+    monkeypatch.setattr(backend, "optimize", lambda *_, **__: failed)
+    result = Fit(backend="ctao_sat").optimize(small.datasets("spectrum"))
+    assert result.success
+    assert result.message.endswith("By differences, for with derivatives: Failed.")
+    assert result.total_stat == pytest.approx(found.stat, abs=1e-2)
+    # What is higher than where they have failed is no minimum.
+    failed = dataclasses.replace(failed, stat=found.stat - 1)
+    result = Fit(backend="ctao_sat").optimize(small.datasets("spectrum"))
+    assert not result.success
+    assert result.message == "Failed."
 
 
 # -- options --------------------------------------------------------------------------------------

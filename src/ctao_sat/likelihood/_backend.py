@@ -215,8 +215,10 @@ def _minos(
         optimum = optimize(likelihood)
         if optimum.stat < before:
             set_factors(likelihood, optimum.x)
-        if likelihood.report.is_complete and np.isfinite(kink_width(likelihood, optimum.x, index)):
-            return None
+        if likelihood.report.is_complete:
+            curvature = likelihood.hessian(optimum.x)[index, index]
+            if np.isfinite(kink_width(likelihood, optimum.x, index, curvature)):
+                return None
         try:
             optimum.minuit.minos(index, cl=2 * norm.cdf(sigma) - 1, ncall=None)
         except RuntimeError:

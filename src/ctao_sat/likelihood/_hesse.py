@@ -10,9 +10,9 @@ __all__ = ["HESSE", "NO_MINIMUM", "covariance_at", "finite_covariance", "kink_wi
 
 HESSE = "Hesse terminated successfully."
 NO_MINIMUM = "Hesse failed: the second derivatives are not those of a minimum."
-# A kink is a change of slope within such a distance (of factors, which are about 1), and of at
-# least so much.
-_BESIDE, _STEEP = 1e-4, 1e-3
+# At a kink the statistic has a slope, of more than this within the error that its curvature gives.
+# It is looked for where the statistic has risen by so much.
+_SLOPE, _BESIDE = 0.1, 0.03
 
 
 def covariance_at(
@@ -85,7 +85,7 @@ def finite_covariance(
     return np.where(known, found[0], 1.0), bool(known.all()), found[1]
 
 
-def kink_width(likelihood: CompiledLikelihood, x: np.ndarray, i: int) -> float:
+def kink_width(likelihood: CompiledLikelihood, x: np.ndarray, i: int, curvature: float) -> float:
     """Return half the width, at a kink, of the interval in which the statistic rises by 1.
 
     Parameters
@@ -96,20 +96,24 @@ def kink_width(likelihood: CompiledLikelihood, x: np.ndarray, i: int) -> float:
         The factors.
     i : int
         The parameter.
+    curvature : float
+        The second derivative by it.
 
     Returns
     -------
     width : float
         Along the slopes; infinite if there is no kink.
     """
-    step = np.zeros(len(x))
-    step[i] = _BESIDE * max(abs(x[i]), 1.0)
-    slopes = [likelihood.evaluate(x + k * step, 1)[1][i] for k in (-10, -1, 1, 10)]
-    jump, wide = slopes[2] - slopes[1], slopes[3] - slopes[0]
-    # With curvature alone, ten times the distance makes ten times the change.
-    if not slopes[1] < 0 < slopes[2] or not jump > _STEEP or wide > 2 * jump:
+    slope = abs(likelihood.evaluate(x, 1)[1][i])
+    smooth = np.sqrt(2 / curvature) if curvature > 0 else np.inf
+    if not slope * smooth > _SLOPE:
         return np.inf
-    return 0.5 * (1 / slopes[2] - 1 / slopes[1])
+    step = np.zeros(len(x))
+    step[i] = _BESIDE / slope
+    slopes = [likelihood.evaluate(x + k * step, 1)[1][i] for k in (-4, -1, 1, 4)]
+    # With curvature alone, four times the distance makes four times the change.
+    is_kink = slopes[1] < 0 < slopes[2] and slopes[3] - slopes[0] < 2 * (slopes[2] - slopes[1])
+    return 0.5 * (1 / slopes[2] - 1 / slopes[1]) if is_kink else np.inf
 
 
 def _without_kinks(
@@ -117,8 +121,8 @@ def _without_kinks(
 ) -> np.ndarray:
     """Return second derivatives with a curvature instead of a kink, by what its width is."""
     out = hessian.copy()
-    for i in range(len(x)):
-        width = kink_width(likelihood, x, i)
+    for i, curvature in enumerate(np.diag(hessian)):
+        width = kink_width(likelihood, x, i, curvature)
         if np.isfinite(width):
             out[i], out[:, i] = 0.0, 0.0
             out[i, i] = 2 / width**2
