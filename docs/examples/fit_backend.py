@@ -47,10 +47,10 @@ scales = [parameter.scale for parameter in datasets.parameters.free_parameters]
 print(np.ptp(contour * scales, axis=0))
 
 # Many fits of the same data: without comparison, and with kernels that are extracted once.
-options = {"backend": "ctao_sat", "kernels": KernelCache()}
+options = {"backend": "ctao_sat", "guard": False, "kernels": KernelCache()}
 quick = Fit(
     backend="ctao_sat",
-    optimize_opts={**options, "guard": False},
+    optimize_opts=options,
     covariance_opts=options,
     confidence_opts=options,
 )

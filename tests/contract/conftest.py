@@ -12,7 +12,7 @@ import pytest
 collect_ignore = ["test_gammapy_fit_backend_whole.py"]
 
 
-# Where numbers of Gammapy's tests differ, by the kind of difference: each kind has a test of its own
+# Where numbers of Gammapy's tests differ, by the kind of difference: each has a test of its own
 # in test_gammapy_fit_backend.py that shows it, and who is right. With each, a number that fails.
 DIFFERENCES = {
     "minimum": {

@@ -377,8 +377,19 @@ def test_where_the_guard_finds_a_difference_minuit_starts_where_we_did(datasets,
     np.testing.assert_allclose(starts, [start], rtol=1e-12)
 
 
+def test_covariance_and_confidence_are_guarded_too(datasets, monkeypatch):
+    monkeypatch.setattr(backend, "agrees", lambda likelihood, where, notes: notes.append(where))
+    fit = Fit(backend="ctao_sat")
+    expected = "By Gammapy's minuit: the compiled likelihood differs (start)."
+    assert fit.run(datasets).covariance_result.message.endswith(expected)
+    assert fit.confidence(datasets, "index")["message"].endswith(expected)
+
+
 def test_without_a_guard_there_is_no_comparison(datasets, monkeypatch):
     monkeypatch.setattr(backend, "agrees", lambda *_: pytest.fail("compared"))
     monkeypatch.setattr(backend, "agrees_near", lambda *_: pytest.fail("compared"))
-    fit = Fit(backend="ctao_sat", optimize_opts={**OURS, "guard": False})
-    assert fit.optimize(datasets).success
+    options = {**OURS, "guard": False}
+    names = ("optimize_opts", "covariance_opts", "confidence_opts")
+    fit = Fit(backend="ctao_sat", **dict.fromkeys(names, options))
+    assert fit.run(datasets).success
+    assert fit.confidence(datasets, "index")["success"]

@@ -42,8 +42,8 @@ def register_fit_backend() -> None:
     ===========  ===============================================================================
     option       meaning
     ===========  ===============================================================================
-    ``guard``    whether to compare with Gammapy at the start, near it and at the optimum; True
-                 by default; ``optimize`` only
+    ``guard``    whether to compare with Gammapy at the present parameters, and for ``optimize``
+                 near them and at the optimum; True by default
     ``kernels``  a `KernelCache`, which keeps PSF and energy-dispersion kernels for later fits
     ===========  ===============================================================================
 
@@ -115,21 +115,22 @@ def _best(
     likelihood: CompiledLikelihood, optimum: Optimum, start: np.ndarray, chosen: _Options
 ) -> tuple[np.ndarray, dict[str, Any], Minuit | None]:
     """Return an optimum; if it is none, and as low, what Gammapy's minuit finds by differences."""
-    remark = _by_gammapy(likelihood) + chosen.remark()
+    remark = _by_gammapy(likelihood)
     info = {
         "success": optimum.success,
         "nfev": optimum.n_calls,
-        "message": optimum.message + remark,
+        "message": optimum.message + remark + chosen.remark(),
         "trace": likelihood.trace if isinstance(likelihood, _Recorded) else [],
     }
     if not optimum.success:
         set_factors(likelihood, start)
-        factors, other, minuit = fit_task("optimize", "minuit")(
-            parameters=Parameters(likelihood.parameters),
-            function=likelihood.stat_sum,
-            store_trace=isinstance(likelihood, _Recorded),
-            **chosen.minuit,
-        )
+        with np.errstate(all="ignore"):
+            factors, other, minuit = fit_task("optimize", "minuit")(
+                parameters=Parameters(likelihood.parameters),
+                function=likelihood.stat_sum,
+                store_trace=isinstance(likelihood, _Recorded),
+                **chosen.minuit,
+            )
         set_factors(likelihood, factors)
         if other["success"] and likelihood.stat_sum() <= optimum.stat + _ROUNDING:
             why = f"By differences, for with derivatives: {optimum.message}"
@@ -141,14 +142,15 @@ def _minimum(likelihood: CompiledLikelihood, *, guard: bool) -> tuple[Optimum | 
     """Return the optimum; None, and why, where the likelihood differs from Gammapy."""
     notes: list[str] = []
     optimum = None
-    if not guard or (agrees(likelihood, "start", notes) and agrees_near(likelihood, notes)):
+    if not guard or agrees_near(likelihood, notes):
         optimum = optimize(likelihood, errors="migrad")
         set_factors(likelihood, optimum.x)
         if guard and not agrees(likelihood, "optimum", notes):
             optimum = None
     if optimum is None:
         return None, f"the compiled likelihood differs ({notes[-1]})"
-    log.info("Compared with Gammapy: %s.", "; ".join(notes) or "no")
+    if guard:
+        log.info("Compared with Gammapy: %s.", "; ".join(notes))
     return optimum, ""
 
 
@@ -240,9 +242,10 @@ def _roots(
     likelihood: CompiledLikelihood, parameters: Parameters, parameter: Parameter, sigma: float
 ) -> dict[str, Any]:
     """Return what `_minos` does, by root finding in the profile of the statistic."""
-    found = fit_task("confidence", "scipy")(
-        parameters=parameters, function=likelihood.stat_sum, parameter=parameter, sigma=sigma
-    )
+    with np.errstate(all="ignore"):
+        found = fit_task("confidence", "scipy")(
+            parameters=parameters, function=likelihood.stat_sum, parameter=parameter, sigma=sigma
+        )
     both = [found["success_errn"], found["success_errp"]]
     return {
         "success": all(both),
@@ -285,6 +288,9 @@ def _compile(
         return None, likelihood.report.reasons()
     if list(map(id, likelihood.parameters)) != list(map(id, parameters.free_parameters)):
         return None, "the free parameters are not those of the datasets"
+    notes: list[str] = []
+    if chosen.guard and not agrees(likelihood, "start", notes):
+        return None, f"the compiled likelihood differs ({notes[-1]})"
     for fallback in likelihood.report.fallbacks:
         log.warning("Gammapy evaluates %s.", fallback)
     return likelihood, ""
