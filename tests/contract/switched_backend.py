@@ -79,6 +79,8 @@ class Switch:
             kind = "compiled"
             if reason:
                 kind = "minuit" if reason.startswith("'s minuit") else "partly"
+                if "MyDataset" in reason:
+                    kind = "no dataset of Gammapy"
                 self.reasons[reason.split(": ", 1)[1]] += 1
             self.ways[f"{task}: {kind}"] += 1
             return result
