@@ -57,7 +57,7 @@ def theta_squared(observations=None, **kwargs) -> Table:
 
 
 def test_all_is_what_is_tested():
-    # Of those that likelihoods need, the tests are in `test_gammapy_likelihood` and `test_gammapy_fit`.
+    # What likelihoods and fits need is tested in `test_gammapy_likelihood` and `test_gammapy_fit`.
     assert _gammapy.__all__ == [
         "ThetaSquaredTable",
         "bound_datasets",
