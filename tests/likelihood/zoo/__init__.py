@@ -22,14 +22,18 @@ from . import _plain as plain
 from ._asserts import assert_as_gammapy, assert_gradient, assert_same, factors, gammapy
 from ._differences import derivative, directional
 from ._extras import perturb
+from ._free import N_FREE_CASES, FreeCase, build_free
 
 __all__ = [
     "N_CASES",
+    "N_FREE_CASES",
     "Case",
+    "FreeCase",
     "assert_as_gammapy",
     "assert_gradient",
     "assert_same",
     "build",
+    "build_free",
     "derivative",
     "directional",
     "factors",
