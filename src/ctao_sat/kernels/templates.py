@@ -3,11 +3,11 @@
 A source is a few samples S(u) on pixels u of a map; convolved with the kernel K_k of the PSF in
 each true energy k they make the template ``T_k(x) = sum_u K_k(x - u) S(u)``. A block holds the
 templates times a weight (exposure times energy dispersion) for the bins of one reconstructed
-energy: ``values[c, r] = weights[c, r] T_k(x_r)`` with ``k = first + c``. Here templates are gathered
-into blocks, and, transposed, numbers of the bins are scattered to the samples.
+energy: ``values[c, r] = weights[c, r] T_k(x_r)`` with ``k = first + c``. Here templates are
+gathered into blocks, and, transposed, numbers of the bins are scattered to the samples.
 
 A table (n_blocks, 7) describes the blocks: first true energy, number of columns, number of rows,
-first value in ``values`` of the plan, first row in ``row_bin`` of the plan, first pixel, first weight.
+first value in ``values`` of the plan, first row in its ``row_bin``, first pixel, first weight.
 """
 
 from ctao_sat.kernels._jit import kernel

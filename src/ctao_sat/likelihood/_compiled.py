@@ -1,8 +1,6 @@
 """A likelihood compiled from Gammapy datasets: value, gradient, second derivatives."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from gammapy.datasets import Datasets
@@ -16,6 +14,7 @@ from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._priors import build_priors
 from ctao_sat.likelihood._report import Report
 from ctao_sat.likelihood._signature import Signature
+from ctao_sat.likelihood._sources import MovingSources
 from ctao_sat.likelihood._terms import build_terms
 
 __all__ = ["CompiledLikelihood", "compile_likelihood"]
@@ -95,6 +94,11 @@ class CompiledLikelihood:
     def parameters(self) -> list:
         """The unique free parameters; ``x`` are their factors."""
         return list(self._map.free_parameters)
+
+    @property
+    def all_parameters(self) -> list:
+        """The unique parameters, frozen ones included."""
+        return list(self._map.all)
 
     @property
     def parameter_names(self) -> list[str]:
@@ -221,50 +225,19 @@ class CompiledLikelihood:
         slopes, _ = self._map.slopes(x, p)
         return stat, by_p[self._map.free_index] * slopes
 
+    def set_factors(self, x: np.ndarray) -> None:
+        """Set the factors of the free parameters."""
+        for parameter, factor in zip(self.parameters, self._map.check(x), strict=True):
+            parameter.factor = factor
+
     @property
-    def moves(self) -> bool:
-        """Whether a shape is free."""
-        return bool(self._engine.moving)
+    def sources(self) -> MovingSources:
+        """Sources with a free shape."""
+        return MovingSources(self._engine.moving, self._map)
 
-    @contextmanager
-    def approximate(self) -> Iterator[None]:
-        """Let large sources that reach beyond a map be sampled coarsely, for a while."""
-        sources = [response.source for response in self._engine.moving]
-        try:
-            for source in sources:
-                source.is_rough = True
-            yield
-        finally:
-            for source in sources:
-                source.is_rough = False
-
-    def pixel_axes(self, x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the axes of the pixels around each point source with a free position.
-
-        Parameters
-        ----------
-        x : array, shape (n_free,)
-            Factors of the free parameters.
-
-        Returns
-        -------
-        axes : list of tuple of array
-            Which factors a step by one pixel along the axis changes, and by how much.
-        """
-        p = self._map.values(x)
-        slopes, _ = self._map.slopes(x, p)
-        where = {int(i): k for k, i in enumerate(self._map.free_index)}
-        axes = {}
-        for response in self._engine.moving:
-            source, shape = response.source, p[response.index]
-            index = tuple(where[int(i)] for i in response.free_index)
-            if source.is_point and index not in axes:
-                axes[index] = source.pixel_axes(shape)
-        return [
-            (np.array(index), step / slopes[list(index)])
-            for index, steps in axes.items()
-            for step in steps
-        ]
+    def anchor(self) -> None:
+        """Take PSF and energy dispersion from where the sources are now: compile again."""
+        self._compile(reuse=False)
 
     def expand(self, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Return the statistic, its gradient and its second derivatives, if all is compiled.

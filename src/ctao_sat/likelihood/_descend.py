@@ -2,8 +2,8 @@
 
 Gammapy shares a point source among four pixels in proportion to the distance: the statistic has a
 kink wherever a source crosses the centre of a pixel, and the minimum may be at one. Derivatives are
-those of the mean over a pixel, which lead to within a fraction of a sigma of the minimum. From there
-on positions are searched for by values alone.
+those of the mean over a pixel, which lead to within a fraction of a sigma of the minimum. From
+there on positions are searched for by values alone.
 """
 
 from collections.abc import Sequence
@@ -59,12 +59,13 @@ def descend(
     end : `Approach`
         Converged if no step lowers the statistic.
     """
-    with likelihood.approximate():
-        end = approach(function, start, limits)
+    sources = likelihood.sources
+    with sources.approximate():
+        end = approach(function, np.clip(sources.started(start), *limits), limits)
     function.forget()
     end = approach(function, end.x, limits)
     for _ in range(_ROUNDS):
-        axes = _search_axes(likelihood, end.x)
+        axes = [_Axis(*axis) for axis in sources.pixel_axes(end.x)]
         if not axes:
             return end
         before = function.value(end.x)
@@ -99,8 +100,3 @@ def _search(
         if not moved:
             size /= 2
     return x
-
-
-def _search_axes(likelihood: CompiledLikelihood, x: np.ndarray) -> list[_Axis]:
-    """Return the axes of the pixels for each point source."""
-    return [_Axis(index, step) for index, step in likelihood.pixel_axes(x)]

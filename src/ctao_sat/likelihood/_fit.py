@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,15 @@ from ctao_sat.likelihood._guard import compare, perturbed
 from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._optimize import Optimum, optimize
 from ctao_sat.likelihood._report import Report
+from ctao_sat.likelihood._settle import settle
+from ctao_sat.likelihood._starts import scattered_starts
 
 __all__ = ["CompiledFitResult", "fit_compiled"]
 
 log = logging.getLogger(__name__)
+
+# The part of a source that may be cut off without a word: that of a Gaussian beyond 5 sigma is less.
+_CUT_OFF = 1e-4
 
 
 class CompiledFitResult(FitResult):
@@ -65,6 +71,7 @@ def fit_compiled(
     errors: str = "hesse",
     guard: bool = True,
     kernels: KernelCache | None = None,
+    starts: int = 1,
 ) -> CompiledFitResult:
     """Fit the free parameters of datasets.
 
@@ -81,6 +88,8 @@ def fit_compiled(
         let Gammapy fit.
     kernels : `KernelCache`, optional
         Kernels extracted before.
+    starts : int
+        From how many starts to fit, with free shapes; the lowest minimum is taken.
 
     Returns
     -------
@@ -108,12 +117,49 @@ def fit_compiled(
     notes: list[str] = []
     if guard and not (_check(likelihood, "start", notes) and _check_near(likelihood, notes)):
         return _refused(likelihood, start, notes)
-    optimum = optimize(likelihood, errors=errors)
-    _set_factors(likelihood, optimum.x)
+    optimum = _fit_shapes(likelihood, starts, errors)
     if guard and not _check(likelihood, "optimum", notes):
         return _refused(likelihood, start, notes)
-    report.guard = notes if guard else ["off"]
+    likelihood.report.guard = notes if guard else ["off"]
     return _result(likelihood, optimum)
+
+
+def _fit_shapes(likelihood: CompiledLikelihood, starts: int, errors: str) -> Optimum:
+    """Return the lowest optimum; the parameters are set to it."""
+    report = likelihood.report
+    if not likelihood.sources:
+        optimum = optimize(likelihood, errors=errors)
+        likelihood.set_factors(optimum.x)
+        return optimum
+    before = np.array([parameter.value for parameter in likelihood.all_parameters])
+    optima = []
+    for x in scattered_starts(likelihood, starts):
+        likelihood.set_factors(x)
+        optima.append(optimize(likelihood, errors=errors))
+    optimum = min(optima, key=lambda end: (not end.success, end.stat))
+    likelihood.set_factors(optimum.x)
+    optimum, refits, stable = settle(likelihood, optimum, errors=errors)
+    if not stable:
+        optimum = replace(
+            optimum, success=False, message="Refits do not settle: each has another optimum."
+        )
+    # Compiled again, the likelihood has another report.
+    likelihood.report.shapes = [
+        *(f"start {i}: {end.stat:.4f}" for i, end in enumerate(optima, 1) if starts > 1),
+        *refits,
+        *_cutouts(likelihood, before),
+    ]
+    likelihood.report.timings = report.timings
+    return optimum
+
+
+def _cutouts(likelihood: CompiledLikelihood, before: np.ndarray) -> list[str]:
+    """Return which sources Gammapy's cutouts, kept from the start, would cut off."""
+    return [
+        f"{name}: {share:.1%} lie outside of the cutout that Gammapy's fit keeps from its start"
+        for name, share in likelihood.sources.cut_off(before).items()
+        if share > _CUT_OFF
+    ]
 
 
 def _check(likelihood: CompiledLikelihood, where: str, notes: list[str]) -> bool:
@@ -124,7 +170,7 @@ def _check(likelihood: CompiledLikelihood, where: str, notes: list[str]) -> bool
 
 def _check_near(likelihood: CompiledLikelihood, notes: list[str]) -> bool:
     before = [(parameter.factor, parameter.value) for parameter in likelihood.parameters]
-    _set_factors(likelihood, perturbed(likelihood))
+    likelihood.set_factors(perturbed(likelihood))
     try:
         return _check(likelihood, "near the start", notes)
     finally:
@@ -134,15 +180,10 @@ def _check_near(likelihood: CompiledLikelihood, notes: list[str]) -> bool:
                 parameter.value = value
 
 
-def _set_factors(likelihood: CompiledLikelihood, x: np.ndarray) -> None:
-    for parameter, factor in zip(likelihood.parameters, x, strict=True):
-        parameter.factor = factor
-
-
 def _refused(likelihood: CompiledLikelihood, start: np.ndarray, notes: list[str]):
     """Let Gammapy fit, from the same start."""
     log.warning("The compiled likelihood differs from Gammapy, which fits instead: %s.", notes[-1])
-    _set_factors(likelihood, start)
+    likelihood.set_factors(start)
     likelihood.report.guard, likelihood.report.refused = notes, True
     return _by_gammapy(likelihood.datasets, likelihood.report)
 
@@ -159,6 +200,10 @@ def _by_gammapy(datasets: Datasets, report: Report) -> CompiledFitResult:
 
 def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResult:
     datasets = likelihood.datasets
+    if likelihood.sources:
+        for dataset in datasets:
+            # Gammapy's evaluators hold cutouts and kernels from where sources have been.
+            dataset.models = dataset.models
     models = datasets.models
     models.parameters.check_limits()
     covariance = _covariance(models.parameters, likelihood.parameters, optimum.covariance)

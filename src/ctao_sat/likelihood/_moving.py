@@ -9,8 +9,9 @@ from scipy import fft
 from ctao_sat.kernels.templates import FIRST_VALUE, FIRST_WEIGHT, add_columns
 from ctao_sat.likelihood._pixels import Box
 from ctao_sat.likelihood._samples import Samples
+from ctao_sat.likelihood._shape import Shape
 from ctao_sat.likelihood._spectra import SpectrumRequest
-from ctao_sat.likelihood._templates import Shape, make_template
+from ctao_sat.likelihood._templates import make_template
 
 __all__ = ["MovingPart", "MovingResponse", "ShapeDerivatives"]
 
@@ -39,6 +40,10 @@ class MovingResponse:
         Of the exposure; counts are its product with the spectrum.
     index : array of int
         Where the parameters of the shape are among all.
+    anchor : tuple of float
+        Pixel (y, x) from where PSF and energy dispersion are.
+    is_local : bool
+        Whether they are others elsewhere.
     """
 
     name: str
@@ -48,11 +53,29 @@ class MovingResponse:
     edisp: np.ndarray
     unit: u.UnitBase
     index: np.ndarray
+    anchor: tuple[float, float]
+    is_local: bool
 
     @property
     def free_index(self) -> np.ndarray:
         """Where the free parameters of the shape are among all."""
         return self.index[self.source.free]
+
+    def drift(self, p: np.ndarray) -> float:
+        """Return how far, in degrees, the source is from where its responses were taken."""
+        if not self.is_local:
+            return 0.0
+        move = np.subtract(self.source.center(p[self.index]), self.anchor)
+        distance = float(np.hypot(*(move * self.source.pixels.scales)))
+        return distance if np.isfinite(distance) else 0.0
+
+    def cut_off(self, before: np.ndarray, p: np.ndarray) -> float:
+        """Return the part of the source that lies outside of Gammapy's cutout at the start."""
+        return self.source.cut_off(before[self.index], p[self.index])
+
+    def start(self, p: np.ndarray, move: np.ndarray | None, factor: float) -> np.ndarray:
+        """Return the values of the parameters of the shape for a start."""
+        return self.source.start(p[self.index], move, factor)
 
     def window(self, p: np.ndarray, scale: float) -> Box:
         """Return the pixels that the source may reach, with room to move."""
@@ -154,13 +177,8 @@ class MovingPart:
         self._is_rough = source.is_rough
         if self._template is None or not self._template.holds(shape):
             template = make_template(source, shape)
-            y0, y1, x0, x1 = template.reach()
-            n_y, n_x = source.pixels.shape
-            a, b, c, d = self.window
-            if max(y0, 0) < a or min(y1, n_y) > b or max(x0, 0) < c or min(x1, n_x) > d:
-                # Nothing of a source far from the map is in any window.
-                if not (y1 <= 0 or y0 >= n_y or x1 <= 0 or x0 >= n_x):
-                    return False
+            if not _is_within(template.reach(), self.window, source.pixels.shape):
+                return False
             self._template, self._sums = template, None
             self._shape = self._known = None
         return True
@@ -255,6 +273,16 @@ class MovingPart:
         for i, first in zip(self.response.free_index, samples.first, strict=True):
             self._template.gather(first, self, FIRST_WEIGHT, scratch, -np.inf)
             add_columns(self.table, scratch, own, row_bin, out[int(i)])
+
+
+def _is_within(reach: Box, window: Box, size: tuple[int, ...]) -> bool:
+    """Return whether all pixels of a map that are reached lie in a window."""
+    (y0, y1, x0, x1), (n_y, n_x) = reach, size
+    if y1 <= 0 or y0 >= n_y or x1 <= 0 or x0 >= n_x:
+        # Nothing of a source far from the map is in any window.
+        return True
+    inside_y = max(y0, 0) >= window[0] and min(y1, n_y) <= window[1]
+    return inside_y and max(x0, 0) >= window[2] and min(x1, n_x) <= window[3]
 
 
 def _correlate(images: np.ndarray, psf: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ class _Objective:
         self._known: dict[int, tuple[bytes, Any]] = {}
         self._scales: np.ndarray | None = None
         # What a source puts into bins is then the larger part of all derivatives.
-        self._together = likelihood.moves and likelihood.report.is_complete
+        self._together = bool(likelihood.sources) and likelihood.report.is_complete
         self.n_calls = 0
 
     def pin(self) -> None:
@@ -228,7 +228,7 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> _End:
         minuit = _minuit(likelihood, objective, start, limits, derivatives=False)
         minuit.migrad()
         return _End.of(minuit)
-    if likelihood.moves:
+    if likelihood.sources:
         near = descend(likelihood, objective, start, limits)
         if near.converged:
             return _End(near.x, objective.value(near.x), True)

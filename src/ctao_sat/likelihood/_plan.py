@@ -54,7 +54,7 @@ class Plan:
         """Let sources follow the parameters; return whether all stay where the plan holds."""
         if not self.parts:
             return True
-        if not all([part.holds(p) for part in self.parts]):
+        if not all(part.holds(p) for part in self.parts):
             return False
         self.arrays.implicit[:] = self._fixed_sums
         for part in self.parts:

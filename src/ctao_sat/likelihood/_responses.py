@@ -14,8 +14,8 @@ from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._pixels import MapPixels
+from ctao_sat.likelihood._shape import Shape, integrates_as_usual
 from ctao_sat.likelihood._spectra import SpectrumRequest
-from ctao_sat.likelihood._templates import Shape, integrates_as_usual
 
 __all__ = ["Response", "build_response", "free_shape_parameters"]
 
@@ -189,15 +189,19 @@ def _moving_response(
     request, matrix = _spectrum(
         dataset, model, evaluator.edisp if model.apply_irf["edisp"] else None, geom
     )
-    pixels = MapPixels(geom.to_image(), spatial.frame)
+    source = Shape(spatial, MapPixels(geom.to_image(), spatial.frame), kernel)
     return MovingResponse(
         name=model.name,
         request=request,
-        source=Shape(spatial, pixels, kernel),
+        source=source,
         exposure=np.where(np.isfinite(exposure), exposure, 0.0),
         edisp=matrix,
         unit=unit,
         index=np.array([parameters.index(p) for p in spatial.parameters], dtype=np.int64),
+        anchor=source.center(spatial.parameters.value),
+        is_local=not all(
+            irf is None or irf.has_single_spatial_bin for irf in (dataset.psf, dataset.edisp)
+        ),
     )
 
 

@@ -1,0 +1,36 @@
+"""Starts of a fit beside the one that is given, for shapes that are free."""
+
+import numpy as np
+
+from ctao_sat.likelihood._compiled import CompiledLikelihood
+
+__all__ = ["scattered_starts"]
+
+# Turning by this angle, points never come close to each other (Vogel 1979).
+_GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
+_FACTORS = (2.0, 0.5, 3.0, 1 / 3)
+
+
+def scattered_starts(likelihood: CompiledLikelihood, number: int) -> list[np.ndarray]:
+    """Return starts with positions on a spiral around the present ones, and other sizes.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        Its parameters are at the first start.
+    number : int
+        How many there are to be, with the first.
+
+    Returns
+    -------
+    starts : list of array, shape (n_free,)
+        Factors. The first are the present ones.
+    """
+    first = np.array([parameter.factor for parameter in likelihood.parameters])
+    starts = [first]
+    for i in range(1, number):
+        radius, angle = np.sqrt(i / max(number - 1, 1)), i * _GOLDEN_ANGLE
+        move = radius * np.array([np.sin(angle), np.cos(angle)])
+        factor = _FACTORS[(i - 1) % len(_FACTORS)]
+        starts.append(likelihood.sources.started(first, move, factor))
+    return starts
