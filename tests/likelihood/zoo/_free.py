@@ -24,6 +24,7 @@ from gammapy.modeling.models import (
 from . import _irfs
 from ._data import counts_dataset, draw_counts
 from ._sky import gti
+from ._spectra import without_exposure
 
 __all__ = ["N_FREE_CASES", "FreeCase", "build_free"]
 
@@ -134,14 +135,15 @@ def _source(case, name, kind, position):
     rng, features = case.rng, case.features
     features.add(f"shape {kind}")
     apply_irf = {"exposure": True, "psf": True, "edisp": True}
-    amplitude = 10 ** rng.uniform(-11.3, -10.5) * FLUX
+    spectral = PowerLawSpectralModel(
+        index=rng.uniform(1.8, 2.8), amplitude=10 ** rng.uniform(-11.3, -10.5) * FLUX
+    )
     if rng.uniform() < 0.12:
         off = str(rng.choice(["exposure", "psf", "edisp"]))
         features.add(f"without {off}")
         apply_irf[off] = False
         if off == "exposure":
-            amplitude = rng.uniform(20, 60) / u.TeV
-    spectral = PowerLawSpectralModel(index=rng.uniform(1.8, 2.8), amplitude=amplitude)
+            spectral = without_exposure(rng)
     place = _place(rng, position, features)
     spatial = _shape(rng, kind, place, position)
     model = SkyModel(spectral, spatial, name=name, apply_irf=apply_irf)
