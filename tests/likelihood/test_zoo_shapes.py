@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from gammapy.irf import EDispKernelMap, EDispMap, PSFMap
-from gammapy.modeling.models import GaussianSpatialModel
 
 from ctao_sat.likelihood import compile_likelihood
 
@@ -147,20 +146,15 @@ def _derivatives(zoo, like, outcome):
 
 
 def _compare_derivatives(zoo, like, x, gradient, hessian, outcome):
-    counts = zoo.Counts(like)
-    p = counts.map.values(x)
-    slopes, bends = counts.map.slopes(x, p)
-    steps = counts.shape_steps(p)
-    places = {int(i): k for k, i in enumerate(counts.map.free_index)}
+    shapes = _Shapes(zoo.Counts(like), x)
     with np.errstate(all="ignore"):
         sigma = np.sqrt(2 / np.diag(hessian))
     sigma = np.where(np.isfinite(sigma), sigma, np.abs(x) + 1)
-    first, second = counts.slopes(p)
-    moved = functools.cache(lambda moves: counts.at(_moved(p, steps, moves)))
-    changes = {i: (moved(((i, 1),)) - moved(((i, -1),))) / (2 * h) for i, h in steps.items()}
-    for i, k in places.items():
-        if i in steps:
-            outcome.compare(f"gradient {k}", gradient[k], first @ changes[i] * slopes[k], 0, sigma[k])
+    for k in range(len(x)):
+        if k in shapes.columns:
+            expected = shapes.gradient(k)
+            outcome.compare(f"gradient {k}", gradient[k], expected, 0, sigma[k])
+        if k in shapes.columns or k in shapes.shared:
             continue
         # Parameters of spectra; their second derivatives with those of shapes follow.
         step = min(0.3 * sigma[k], 0.05 * (abs(x[k]) or 1))
@@ -171,40 +165,68 @@ def _compare_derivatives(zoo, like, x, gradient, hessian, outcome):
         enough = 0.1 * DERIVATIVE * np.maximum(np.abs(hessian[k]), 1 / scale)
         numeric, error = zoo.derivative(lambda y: like.value_and_grad(y)[1], x, k, step, enough)
         outcome.compare(f"hessian {k}", hessian[k], numeric, error, scale)
-    for i, j in itertools.combinations_with_replacement(steps, 2):
-        a, b = places[i], places[j]
-        expected = second @ (changes[i] * changes[j]) + first @ _bend(moved, steps, i, j)
-        expected *= slopes[a] * slopes[b]
-        if i == j:
-            expected += gradient[a] / slopes[a] * bends[a]
+    for a, b in itertools.combinations_with_replacement(shapes.columns, 2):
+        expected = shapes.curvature(a, b)
         outcome.compare(f"hessian {a}, {b}", hessian[a, b], expected, 0, sigma[a] * sigma[b])
 
 
-def _moved(p, steps, moves):
-    new = p.copy()
-    for i, sign in moves:
-        new[i] += sign * steps[i]
-    return new
+class _Shapes:
+    """Derivatives by parameters of shapes, from changes of the predicted counts across a step."""
 
+    def __init__(self, counts, x):
+        self.counts, self.p = counts, counts.map.values(x)
+        self.slopes, self.bends = counts.map.slopes(x, self.p)
+        self.first, self.second = counts.slopes(self.p)
+        self.steps = counts.shape_steps(self.p)
+        self.bins = counts.bins(self.p)
+        columns = {k: int(i) for k, i in enumerate(counts.map.free_index)}
+        sizes = {k: [steps[i] for steps in self.steps if i in steps] for k, i in columns.items()}
+        #: Parameters of shapes that have more than one step in a dataset, and all others.
+        self.shared = {k for k, size in sizes.items() if np.isnan(size).any()}
+        self.columns = {k: columns[k] for k in sizes if sizes[k] and k not in self.shared}
+        self._at = functools.cache(lambda key: counts.at(np.frombuffer(key)))
 
-def _bend(moved, steps, i, j):
-    """Return second differences of the counts by two parameters of shapes."""
-    middle = moved(())
-    if i == j:
-        return (moved(((i, 1),)) - 2 * middle + moved(((i, -1),))) / steps[i] ** 2
-    alone = sum(moved(((k, sign),)) for k in (i, j) for sign in (1, -1))
-    both = moved(((i, 1), (j, 1))) + moved(((i, -1), (j, -1)))
-    return (both - alone + 2 * middle) / (2 * steps[i] * steps[j])
+    def gradient(self, k):
+        """Return the derivative by factor k."""
+        return self.first @ self._change(self.columns[k]) * self.slopes[k]
 
+    def curvature(self, a, b):
+        """Return the second derivative by factors a and b."""
+        i, j = self.columns[a], self.columns[b]
+        total = self.second @ (self._change(i) * self._change(j)) + self.first @ self._bend(i, j)
+        total *= self.slopes[a] * self.slopes[b]
+        return total + (self.first @ self._change(i) * self.bends[a] if i == j else 0)
 
-def _smooth(like):
-    """Return which free parameters are of Gaussians, and those of nothing else."""
-    shapes = {}
-    for model in like.datasets.models:
-        spatial = getattr(model, "spatial_model", None)
-        for parameter in spatial.parameters if spatial is not None else ():
-            shapes.setdefault(id(parameter), []).append(type(spatial) is GaussianSpatialModel)
-    return [k for k, q in enumerate(like.parameters) if all(shapes.get(id(q), [False]))]
+    def _moved(self, steps, *moves):
+        p = self.p.copy()
+        for i, sign in moves:
+            p[i] += sign * steps.get(i, 0)
+        return self._at(p.tobytes())
+
+    def _change(self, i):
+        """Return first differences of the counts, in each dataset by its own step."""
+        out = np.zeros(len(self.first))
+        for steps, bins in zip(self.steps, self.bins, strict=True):
+            if i in steps:
+                up, down = (self._moved(steps, (i, sign))[bins] for sign in (1, -1))
+                out[bins] = (up - down) / (2 * steps[i])
+        return out
+
+    def _bend(self, i, j):
+        """Return second differences of the counts."""
+        out, middle = np.zeros(len(self.first)), self._at(self.p.tobytes())
+        for steps, bins in zip(self.steps, self.bins, strict=True):
+            if not (i in steps and j in steps):
+                continue
+            moved = functools.partial(self._moved, steps)
+            if i == j:
+                bend = moved((i, 1)) - 2 * middle + moved((i, -1))
+                out[bins] = bend[bins] / steps[i] ** 2
+                continue
+            both = moved((i, 1), (j, 1)) + moved((i, -1), (j, -1))
+            alone = moved((i, 1)) + moved((i, -1)) + moved((j, 1)) + moved((j, -1))
+            out[bins] = (both - alone + 2 * middle)[bins] / (2 * steps[i] * steps[j])
+        return out
 
 
 def _check(zoo, seed):

@@ -42,13 +42,25 @@ class Counts:
         return first, second
 
     def shape_steps(self, p):
-        """Return the steps of all free parameters of shapes, by their index among all."""
-        steps = {}
-        for response in self._engine.moving:
-            source = response.source
-            for i, step in zip(response.free_index, source.steps(p[response.index]), strict=True):
-                steps.setdefault(int(i), {})[id(source)] = step
-        return {i: next(iter(found.values())) for i, found in steps.items()}
+        """Return the steps of free parameters of shapes in each dataset, by index among all.
+
+        They differ with the size of pixels. Parameters that sources share in a dataset, with
+        different steps, have NaN.
+        """
+        result = []
+        for data in self._engine.terms.data:
+            steps = {}
+            for response in data.responses:
+                if hasattr(response, "source"):
+                    found = response.source.steps(p[response.index])
+                    for i, step in zip(response.free_index.tolist(), found, strict=True):
+                        steps[i] = step if steps.get(i, step) == step else np.nan
+            result.append(steps)
+        return result
+
+    def bins(self, p):
+        """Return a slice with the bins of each dataset."""
+        return [slice(*bins) for bins in self.plan(p)[0].bins]
 
     def gammapy(self, datasets, p):
         """Return Gammapy's counts from new evaluators, and the largest of sources in a dataset."""
