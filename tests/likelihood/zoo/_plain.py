@@ -156,6 +156,26 @@ def cube(npix=(12, 10), n_energy=6, *, asimov=False):
     return _filled([dataset], [*sources, norm], asimov)
 
 
+def moving(npix=(26, 24), n_energy=3, *, asimov=False):
+    """Return a cube with a Gaussian of free position and size, and a point of free position."""
+    geom, true = map_geom(npix, n_energy), axes(1)[1]
+    rad = MapAxis.from_bounds(0, 0.3, nbin=30, unit="deg", name="rad", node_type="edges")
+    # Of one pixel: there is no other place to take responses from.
+    place = WcsGeom.create(skydir=POSITION, npix=1, binsz=5)
+    content = _content(geom, 3e13) | {"background": _fall(geom, 1)}
+    content["psf"] = PSFMap.from_gauss(true, rad, sigma=0.06 * u.deg, geom=place)
+    kernel = content["edisp"].get_edisp_kernel(position=POSITION)
+    content["edisp"] = EDispKernelMap.from_edisp_kernel(kernel, geom=place)
+    dataset = MapDataset(name="cube", **content)
+    extended, point = GaussianSpatialModel(sigma=0.18 * u.deg), PointSpatialModel()
+    for shape, (x, y) in ((extended, (0.12, -0.08)), (point, (-0.338, 0.317))):
+        there = POSITION.spherical_offsets_by(x * u.deg, y * u.deg)
+        shape.lon_0.quantity, shape.lat_0.quantity = there.ra.to("deg"), there.dec.to("deg")
+    models = [power_law("extended", extended), power_law("point", point)]
+    models[1].spectral_model.index.frozen = True
+    return _filled([dataset], [*models, FoVBackgroundModel(dataset_name="cube")], asimov)
+
+
 def flux_points(change=None):
     """Return flux points of a source, two of them upper limits; ``change`` is called on a table."""
     energy = np.geomspace(0.7, 15, 8)
