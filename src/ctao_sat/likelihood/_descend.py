@@ -14,11 +14,14 @@ import numpy as np
 
 from ctao_sat.likelihood._compiled import CompiledLikelihood
 from ctao_sat.likelihood._newton import Approach, approach
+from ctao_sat.likelihood._sources import MovingSources
 
 __all__ = ["descend"]
 
 # The search begins with steps of a quarter of a pixel, and ends with some of a hundredth.
 _FIRST_STEP, _LAST_STEP = 0.25, 0.01
+# The parts of flux and size that a source keeps at first; in how many places it looks around.
+_FAINT, _SHRINK, _PLACES = 1e-3, 5, 60
 # What is gained by less is not worth another round; there are a few at most.
 _GAIN, _ROUNDS = 1e-3, 4
 
@@ -60,10 +63,8 @@ def descend(
         Converged if no step lowers the statistic.
     """
     sources = likelihood.sources
-    with sources.approximate():
-        end = approach(function, np.clip(sources.started(start), *limits), limits)
-    function.forget()
-    end = approach(function, end.x, limits)
+    x = _first_descent(sources, function, np.clip(sources.started(start), *limits), limits)
+    end = approach(function, x, limits)
     for _ in range(_ROUNDS):
         axes = [_Axis(*axis) for axis in sources.pixel_axes(end.x)]
         if not axes:
@@ -79,6 +80,55 @@ def descend(
             break
     outside = (end.x <= limits[0]) | (end.x >= limits[1])
     return Approach(end.x, end.held & outside, end.converged)
+
+
+def _first_descent(
+    sources: MovingSources, function: _Function, start: np.ndarray, limits: np.ndarray
+) -> np.ndarray:
+    """Return where Newton steps lead if sources keep flux, rough size and form of their spectra.
+
+    A source that starts beside its flux loses what it has there and stays, or runs away. So point
+    sources look around, and those that are lost also around their start.
+    """
+    bounds = _bounds(sources, start, limits)
+    with sources.approximate():
+        end = approach(function, start, bounds)
+        for name, index in sources.flux_parameters().items():
+            if not sources.is_point(name):
+                continue
+            places = sources.nearby(name, end.x, _PLACES)
+            if np.any((end.x[index] <= bounds[0, index]) & (start[index] > 0)):
+                own, lost = sources.own_parameters(name), end.x.copy()
+                lost[own] = start[own]
+                places += sources.nearby(name, lost, _PLACES)
+            places = [np.clip(x, *bounds) for x in places]
+            values = [function.value(x) for x in places]
+            lowest = int(np.nanargmin(values))
+            if lowest == 0:
+                continue
+            other = approach(function, places[lowest], bounds)
+            if function.value(other.x) < function.value(end.x):
+                end = other
+    function.forget()
+    return end.x
+
+
+def _bounds(sources: MovingSources, start: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return limits for the first steps, shape (2, n)."""
+    bounds = limits.copy()
+    for name, index in sources.flux_parameters().items():
+        form = np.setdiff1d(sources.own_parameters(name, shape=False), index)
+        bounds[:, form] = start[form]
+        positive = index[start[index] > 0]
+        bounds[0, positive] = np.maximum(limits[0, positive], _FAINT * start[positive])
+        if sources.is_point(name):
+            around = np.array(sources.nearby(name, start, _PLACES))
+            moving = np.flatnonzero(np.ptp(around, axis=0) > 0)
+            bounds[0, moving] = np.maximum(limits[0, moving], around[:, moving].min(axis=0))
+            bounds[1, moving] = np.minimum(limits[1, moving], around[:, moving].max(axis=0))
+    sizes = sources.sizes()
+    bounds[0, sizes] = np.maximum(limits[0, sizes], start[sizes] / _SHRINK)
+    return bounds
 
 
 def _search(

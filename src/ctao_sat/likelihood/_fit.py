@@ -26,7 +26,7 @@ __all__ = ["CompiledFitResult", "fit_compiled"]
 
 log = logging.getLogger(__name__)
 
-# The part of a source that may be cut off without a word: that of a Gaussian beyond 5 sigma is less.
+# The part of a source that may be cut off without a word: a Gaussian has less beyond 5 sigma.
 _CUT_OFF = 1e-4
 
 

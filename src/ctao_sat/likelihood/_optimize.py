@@ -232,9 +232,7 @@ def _minimise(likelihood: CompiledLikelihood, objective: _Objective) -> _End:
         near = descend(likelihood, objective, start, limits)
         if near.converged:
             return _End(near.x, objective.value(near.x), True)
-        minuit = _minuit(likelihood, objective, near.x, limits, derivatives=False)
-        minuit.migrad()
-        return _End.of(minuit)
+        return _End.of(_minimise_within(likelihood, objective, [near.x], limits, (False,)))
     near = approach(objective, start, limits)
     if near.converged:
         minuit = _minuit(likelihood, objective, near.x, None)
@@ -272,11 +270,15 @@ def _minimise_within(
     objective: _Objective,
     starts: Sequence[np.ndarray],
     limits: np.ndarray,
+    ways: Sequence[bool] = (True, False),
 ) -> Minuit:
-    """Return the lowest of Minuit's ends with limits, the first that is valid if there is one."""
+    """Return the lowest of Minuit's ends with limits, the first that is valid if there is one.
+
+    The ways are with derivatives, and without.
+    """
     n = len(limits[0])
     ends = []
-    for derivatives in (True, False):
+    for derivatives in ways:
         # Last, as Gammapy does it: by differences of the statistic.
         for start in starts if derivatives else starts[-1:]:
             minuit = _minuit(likelihood, objective, start, limits, derivatives=derivatives)

@@ -45,7 +45,7 @@ def settle(
     shift_by_degree = np.inf
     for number in range(1, _ROUNDS + 1):
         distance = likelihood.sources.drift()
-        if distance * shift_by_degree < _SMALL or distance == 0:
+        if not optimum.success or distance * shift_by_degree < _SMALL or distance == 0:
             return optimum, notes, stable
         likelihood.anchor()
         here = likelihood.evaluate(optimum.x, 0)

@@ -1,5 +1,7 @@
 """Spatial models with free parameters, as formulas on the pixels of a map."""
 
+import copy
+
 import numpy as np
 from gammapy.modeling.models import GaussianSpatialModel, PointSpatialModel, SpatialModel
 
@@ -16,6 +18,8 @@ _SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
 _ECCENTRICITY_STEP = 0.02
 # Where the eccentricity begins, if it is free: at zero its derivative vanishes.
 _NOT_ROUND = 0.3
+# In degrees: to find how pixels lie.
+_PROBE = 1e-3
 _SIZES = ("sigma", "r_0", "radius", "width")
 
 
@@ -33,7 +37,7 @@ class Shape:
     """
 
     def __init__(self, model: SpatialModel, pixels: MapPixels, psf: np.ndarray):
-        self.model, self.pixels, self.psf = model.copy(), pixels, psf
+        self.model, self.pixels, self.psf = copy.deepcopy(model), pixels, psf
         self._parameters = list(self.model.parameters)
         self.names = [parameter.name for parameter in self._parameters]
         self._units = [parameter.unit for parameter in self._parameters]
@@ -105,7 +109,7 @@ class Shape:
     def start(
         self, shape: np.ndarray, move: np.ndarray | None = None, factor: float = 1.0
     ) -> np.ndarray:
-        """Return a shape to start from: moved by its size, larger by a factor, neither flat nor round.
+        """Return a shape to start from: moved by its size, larger, neither flat nor round.
 
         Parameters
         ----------
@@ -123,11 +127,11 @@ class Shape:
         """
         new, pixel = shape.copy(), float(np.min(self.pixels.scales))
         for i in self.free:
-            name, to_degrees = self.names[i], self._units[i]
+            name = self.names[i]
             if name == "e" and new[i] == 0:
                 new[i] = _NOT_ROUND
-            elif name in _SIZES:
-                new[i] = (new[i] or pixel / to_degrees.to("deg")) * factor
+            elif i in self.sizes:
+                new[i] = (new[i] or pixel / self._units[i].to("deg")) * factor
         if move is not None and "lon_0" in self.names and "lat_0" in self.names:
             size = (self.radius(shape) or 0.0) / 5 or max(self.reach / 3, 1.0) * pixel
             lon, lat = self.names.index("lon_0"), self.names.index("lat_0")
@@ -147,7 +151,7 @@ class Shape:
         return psf + 2 * (radius + CUTOUT_MARGIN.to_value("deg"))
 
     def cut_off(self, before: np.ndarray, after: np.ndarray) -> float:
-        """Return the part of a source that lies outside of Gammapy's cutout around another shape."""
+        """Return the part of a source that lies outside of Gammapy's cutout of another shape."""
         radius = self.radius(before)
         if radius is None:
             return 0.0
@@ -160,17 +164,30 @@ class Shape:
         total = values.sum()
         return float(1 - values[box[0] : box[1], box[2] : box[3]].sum() / total) if total else 0.0
 
-    def pixel_axes(self, shape: np.ndarray) -> list[np.ndarray]:
-        """Return by how much the free parameters of a position change along y and x, by pixel."""
-        centre, steps = self.center(shape), self.steps(shape)
-        moves = []
-        for i, step in zip(self.free, steps, strict=True):
+    @property
+    def position(self) -> list[int]:
+        """Which parameters are free coordinates of the position."""
+        return [i for i in self.free if self.names[i] in ("lon_0", "lat_0")]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Which parameters are free sizes."""
+        return [i for i in self.free if self.names[i] in _SIZES]
+
+    def position_axes(self, shape: np.ndarray) -> list[np.ndarray]:
+        """Return by how much the free coordinates change along y and x, by pixel."""
+        centre, moves = self.center(shape), []
+        for i in self.position:
             other = shape.copy()
-            other[i] += step
-            moves.append(np.subtract(self.center(other), centre) / step)
+            other[i] += _PROBE / self._units[i].to("deg")
+            moves.append(
+                np.subtract(self.center(other), centre) * self._units[i].to("deg") / _PROBE
+            )
+        if not moves:
+            return []
         # With one coordinate frozen, the way along it is the only one.
-        axes = np.linalg.pinv(np.array(moves).T).T
-        return [axis for axis in axes if np.isfinite(axis).all() and axis.any()]
+        axes = np.linalg.pinv(np.nan_to_num(np.array(moves))).T
+        return [axis for axis in axes if axis.any()]
 
     def beside(self, shape: np.ndarray) -> np.ndarray:
         """Return the shape, or one beside it where Gammapy takes another formula: a round one."""

@@ -8,7 +8,11 @@ import numpy as np
 from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
 
-__all__ = ["MovingSources"]
+__all__ = ["GOLDEN_ANGLE", "MovingSources"]
+
+#: Turning by this angle, points of a spiral never come close to each other (Vogel 1979).
+GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
+_AMPLITUDES = ("amplitude", "norm", "const")
 
 
 class MovingSources:
@@ -84,14 +88,77 @@ class MovingSources:
         p, axes = self._map.values(x), {}
         slopes, _ = self._map.slopes(x, p)
         for response in self._responses:
-            index = tuple(self._where[int(i)] for i in response.free_index)
-            if response.source.is_point and index not in axes:
-                axes[index] = response.source.pixel_axes(p[response.index])
+            source = response.source
+            index = tuple(self._where[int(response.index[i])] for i in source.position)
+            if source.is_point and index not in axes:
+                axes[index] = source.position_axes(p[response.index])
         return [
             (np.array(index), step / slopes[list(index)])
             for index, steps in axes.items()
             for step in steps
         ]
+
+    def flux_parameters(self) -> dict[str, np.ndarray]:
+        """Return which factors are amplitudes of the sources, by name of the model."""
+        found: dict[str, set[int]] = {}
+        for response in self._responses:
+            own = found.setdefault(response.name, set())
+            for parameter in response.request.model.parameters:
+                k = self._where.get(self._map.index(parameter))
+                if parameter.name in _AMPLITUDES and k is not None:
+                    own.add(k)
+        return {name: np.array(sorted(own), dtype=np.int64) for name, own in found.items() if own}
+
+    def sizes(self) -> np.ndarray:
+        """Return which factors are sizes."""
+        own = {int(r.index[i]) for r in self._responses for i in r.source.sizes}
+        return np.array(sorted(self._where[i] for i in own), dtype=np.int64)
+
+    def is_point(self, name: str) -> bool:
+        """Return whether a model is a point source."""
+        return any(r.source.is_point for r in self._responses if r.name == name)
+
+    def own_parameters(self, name: str, *, shape: bool = True) -> np.ndarray:
+        """Return which factors belong to a model: its spectrum, and its shape if asked for."""
+        own = set()
+        for response in self._responses:
+            if response.name == name:
+                own.update(self._map.index(p) for p in response.request.model.parameters)
+                own.update(int(i) for i in response.index if shape)
+        return np.array(sorted(self._where[i] for i in own if i in self._where), dtype=np.int64)
+
+    def nearby(self, name: str, x: np.ndarray, number: int) -> list[np.ndarray]:
+        """Return factors with one source elsewhere: on a spiral as wide as the PSF.
+
+        Parameters
+        ----------
+        name : str
+            Of the model.
+        x : array, shape (n_free,)
+            Factors; the spiral is around the source as it is there.
+        number : int
+            How many places.
+
+        Returns
+        -------
+        places : list of array, shape (n_free,)
+            The first is where the source is. Only that, if its position is not free.
+        """
+        p = self._map.values(x)
+        slopes, _ = self._map.slopes(x, p)
+        response = next(r for r in self._responses if r.name == name)
+        axes = response.source.position_axes(p[response.index])
+        if len(axes) < 2:
+            return [x]
+        index = [self._where[int(response.index[i])] for i in response.source.position]
+        places = []
+        for i in range(number):
+            radius = response.source.reach * np.sqrt(i / max(number - 1, 1))
+            move = radius * np.array([np.sin(i * GOLDEN_ANGLE), np.cos(i * GOLDEN_ANGLE)])
+            other = x.copy()
+            other[index] += (move[0] * axes[0] + move[1] * axes[1]) / slopes[index]
+            places.append(other)
+        return places
 
     def started(self, x: np.ndarray, move: np.ndarray | None = None, factor: float = 1.0):
         """Return factors with the shapes of a start.

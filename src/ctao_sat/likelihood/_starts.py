@@ -3,11 +3,10 @@
 import numpy as np
 
 from ctao_sat.likelihood._compiled import CompiledLikelihood
+from ctao_sat.likelihood._sources import GOLDEN_ANGLE
 
 __all__ = ["scattered_starts"]
 
-# Turning by this angle, points never come close to each other (Vogel 1979).
-_GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 _FACTORS = (2.0, 0.5, 3.0, 1 / 3)
 
 
@@ -29,7 +28,7 @@ def scattered_starts(likelihood: CompiledLikelihood, number: int) -> list[np.nda
     first = np.array([parameter.factor for parameter in likelihood.parameters])
     starts = [first]
     for i in range(1, number):
-        radius, angle = np.sqrt(i / max(number - 1, 1)), i * _GOLDEN_ANGLE
+        radius, angle = np.sqrt(i / max(number - 1, 1)), i * GOLDEN_ANGLE
         move = radius * np.array([np.sin(angle), np.cos(angle)])
         factor = _FACTORS[(i - 1) % len(_FACTORS)]
         starts.append(likelihood.sources.started(first, move, factor))
