@@ -24,6 +24,8 @@ __all__ = ["GridTemplate"]
 _LEAST_SAMPLES, _MOST_SAMPLES = 4, 12
 # Where a Gaussian has ended: beyond are 4e-6 of its flux. Gammapy goes as far.
 _END = 5.0
+# Pixels around those with samples, into which shapes may grow for derivatives.
+_PAD = 2
 
 
 class GridTemplate:
@@ -106,10 +108,11 @@ class GridTemplate:
     def _make_fine(self, shape: np.ndarray) -> None:
         source = self._source
         self._box, self._factor = self._fine_box(shape)
-        y0, y1, x0, x1 = self._box
+        # Shapes beside this one, for derivatives, may reach a little further.
+        y0, y1, x0, x1 = self._inner_box = _padded(self._box, source.pixels.shape)
         margins = [n // 2 for n in source.psf.shape[1:]]
         self.shape = tuple(
-            fft.next_fast_len(_rounded_up(length + 2 * margin), real=True)
+            fft.next_fast_len(max(_rounded_up(length + 2 * margin), 1), real=True)
             for length, margin in zip((y1 - y0, x1 - x0), margins, strict=True)
         )
         self._origin = y0 - margins[0], x0 - margins[1]
@@ -117,7 +120,7 @@ class GridTemplate:
         self._inner = np.s_[margins[0] : margins[0] + y1 - y0, margins[1] : margins[1] + x1 - x0]
         pixels = source.pixels
         if self._factor > 1:
-            self._coordinates = pixels.fine_coordinates(self._box, self._factor)
+            self._coordinates = pixels.fine_coordinates(self._inner_box, self._factor)
         else:
             self._coordinates = tuple(c[y0:y1, x0:x1] for c in pixels.coordinates)
         self._solid_angles = pixels.solid_angles[y0:y1, x0:x1]
@@ -187,22 +190,55 @@ class GridTemplate:
     def samples(self, shape: np.ndarray, order: int) -> Samples:
         """Return samples and derivatives, see `differentiate`."""
         source = self._source
+        if source.is_round:
+            return self._gaussian(shape, order)
         steps = source.steps(shape) if order else np.zeros(0)
         centre = source.beside(shape) if order else shape
         return differentiate(self._sample, shape, source.free, steps, order, centre)
 
+    def _gaussian(self, shape: np.ndarray, order: int) -> Samples:
+        source = self._source
+        found = source.gaussian(shape, *self._coordinates, order)
+        number = {"lon_0": 0, "lat_0": 1, "sigma": 2}
+        free = [number[source.names[i]] for i in source.free]
+        samples = Samples(self._placed(found[0], shape))
+        if order > 0:
+            samples.first = [self._placed(found[1 + k], shape) for k in free]
+        if order > 1:
+            for i, k in enumerate(free):
+                for j, m in enumerate(free[: i + 1]):
+                    low, high = min(k, m), max(k, m)
+                    at = 4 + high * (high + 1) // 2 + low
+                    samples.second[i, j] = self._placed(found[at], shape)
+        return samples
+
     def _sample(self, shape: np.ndarray) -> np.ndarray:
-        values = self._source.evaluate(shape, *self._coordinates)
+        return self._placed(self._source.evaluate(shape, *self._coordinates), shape)
+
+    def _placed(self, values: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """Return surface brightness as samples on the grid."""
         if self._factor > 1:
             f = self._factor
             n_y, n_x = self._solid_angles.shape
             values = np.broadcast_to(values, (n_y * f, n_x * f))
             values = values.reshape(n_y, f, n_x, f).sum(axis=(1, 3)) / f**2
+        if self.step == 1:
+            values = self._cut(np.broadcast_to(values, self._solid_angles.shape), shape)
         out = np.zeros(self.shape)
         # What is not finite counts as nothing, as in Gammapy.
         out[self._inner] = np.nan_to_num(
             values * self._solid_angles, nan=0.0, posinf=0.0, neginf=0.0
         )
+        return out
+
+    def _cut(self, values: np.ndarray, shape: np.ndarray) -> np.ndarray:
+        """Return values without those beyond the pixels that Gammapy evaluates for a shape."""
+        (y0, y1, x0, x1), (first_y, _, first_x, _) = self._fine_box(shape)[0], self._inner_box
+        kept = np.s_[
+            max(y0 - first_y, 0) : max(y1 - first_y, 0), max(x0 - first_x, 0) : max(x1 - first_x, 0)
+        ]
+        out = np.zeros(values.shape)
+        out[kept] = values[kept]
         return out
 
     # -- bins -----------------------------------------------------------------------------------
@@ -250,6 +286,11 @@ class GridTemplate:
 
     def _transposed(self, images: np.ndarray) -> np.ndarray:
         return fft.irfft2(fft.rfft2(images) * np.conj(self._transfer), s=self.shape)
+
+
+def _padded(box: Box, size: tuple[int, ...]) -> Box:
+    y0, y1, x0, x1 = box
+    return max(y0 - _PAD, 0), min(y1 + _PAD, size[0]), max(x0 - _PAD, 0), min(x1 + _PAD, size[1])
 
 
 def _rounded_up(n: int) -> int:

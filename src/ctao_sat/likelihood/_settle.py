@@ -1,6 +1,6 @@
 """Fit again with the responses of where sources have gone, until the optimum is stable."""
 
-import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,8 +8,6 @@ from ctao_sat.likelihood._compiled import CompiledLikelihood
 from ctao_sat.likelihood._optimize import Optimum, optimize
 
 __all__ = ["settle"]
-
-log = logging.getLogger(__name__)
 
 # What other responses would change by less is not worth another fit; there are a few at most.
 _SMALL, _ROUNDS = 1e-3, 6
@@ -50,6 +48,8 @@ def settle(
         likelihood.anchor()
         here = likelihood.evaluate(optimum.x, 0)
         shift_by_degree = abs(here - optimum.stat) / distance
+        if abs(here - optimum.stat) < _SMALL:
+            return replace(optimum, stat=here), notes, stable
         optimum = optimize(likelihood, errors=errors)
         likelihood.set_factors(optimum.x)
         stable = here - optimum.stat <= _STABLE

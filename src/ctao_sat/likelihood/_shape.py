@@ -6,6 +6,7 @@ import numpy as np
 from gammapy.modeling.models import GaussianSpatialModel, PointSpatialModel, SpatialModel
 
 from ctao_sat._gammapy import CUTOUT_MARGIN
+from ctao_sat.kernels.gaussian import N_DERIVATIVES, gaussian
 from ctao_sat.likelihood._pixels import MapPixels
 
 __all__ = ["Shape", "integrates_as_usual"]
@@ -72,6 +73,30 @@ class Shape:
             for name, value, unit in zip(self.names, shape, self._units, strict=True)
         }
         return self.model.evaluate(lon, lat, **values).to_value("sr-1")
+
+    @property
+    def is_round(self) -> bool:
+        """Whether it is a Gaussian that stays round: its derivatives are known."""
+        if not self.is_smooth:
+            return False
+        e = self._parameters[self.names.index("e")]
+        return e.value == 0 and self.names.index("e") not in self.free
+
+    def gaussian(self, shape: np.ndarray, lon, lat, order: int) -> np.ndarray:
+        """Return the surface brightness of a round Gaussian and derivatives by its parameters.
+
+        As `ctao_sat.kernels.gaussian.gaussian` has them, in units of the parameters.
+        """
+        index = [self.names.index(name) for name in ("lon_0", "lat_0", "sigma")]
+        units = [self._units[i].to("rad") for i in index]
+        at = [shape[i] * unit for i, unit in zip(index, units, strict=True)]
+        out = np.empty((N_DERIVATIVES, *np.shape(lon)))
+        flat = [np.ravel(angle.value) for angle in (lon, lat)]
+        gaussian(*flat, *at, order, out.reshape(N_DERIVATIVES, -1))
+        first = np.array(units)
+        second = [first[i] * first[j] for i in range(3) for j in range(i + 1)]
+        out[1:] *= np.array([*first, *second])[:, None, None]
+        return out
 
     def radius(self, shape: np.ndarray) -> float | None:
         """Return Gammapy's evaluation radius in degrees."""
@@ -191,7 +216,7 @@ class Shape:
 
     def beside(self, shape: np.ndarray) -> np.ndarray:
         """Return the shape, or one beside it where Gammapy takes another formula: a round one."""
-        if "e" not in self.names or shape[self.names.index("e")] != 0:
+        if not any(self.names[i] == "e" and shape[i] == 0 for i in self.free):
             return shape
         other = shape.copy()
         other[self.names.index("e")] = 1e-9

@@ -175,8 +175,8 @@ class MovingSources:
         Returns
         -------
         x : array, shape (n_free,)
-            Within the limits; never round if the eccentricity is free, and never of no size: there
-            all derivatives vanish.
+            Limits do not enter. Never round if the eccentricity is free, and never of no size:
+            there all derivatives vanish.
         """
         x, p = x.copy(), self._map.values(x)
         done = set()

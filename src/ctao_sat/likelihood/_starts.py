@@ -23,13 +23,16 @@ def scattered_starts(likelihood: CompiledLikelihood, number: int) -> list[np.nda
     Returns
     -------
     starts : list of array, shape (n_free,)
-        Factors. The first are the present ones.
+        Factors, within the limits. The first are the present ones.
     """
     first = np.array([parameter.factor for parameter in likelihood.parameters])
+    low, high = np.array([(p.factor_min, p.factor_max) for p in likelihood.parameters]).T
     starts = [first]
     for i in range(1, number):
         radius, angle = np.sqrt(i / max(number - 1, 1)), i * GOLDEN_ANGLE
         move = radius * np.array([np.sin(angle), np.cos(angle)])
         factor = _FACTORS[(i - 1) % len(_FACTORS)]
-        starts.append(likelihood.sources.started(first, move, factor))
+        x = likelihood.sources.started(first, move, factor)
+        # NaN is no limit.
+        starts.append(np.fmin(np.fmax(x, low), high))
     return starts
