@@ -252,7 +252,7 @@ def test_an_upper_limit_without_counts_is_where_the_statistic_has_risen_by_four(
 def test_what_derivatives_do_not_find_is_sought_by_differences(small, monkeypatch):
     found = optimize(compile_likelihood(small.datasets("spectrum")), errors="migrad")
     failed = dataclasses.replace(found, success=False, message="Failed.", stat=found.stat + 1)
-    monkeypatch.setattr(backend, "optimize", lambda *_, **__: failed)
+    monkeypatch.setattr(backend, "find_optimum", lambda *_, **__: failed)
     result = Fit(backend="ctao_sat").optimize(small.datasets("spectrum"))
     assert result.success
     assert result.message.endswith("By differences, for with derivatives: Failed.")

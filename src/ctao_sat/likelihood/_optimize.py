@@ -135,12 +135,16 @@ class _End:
 
     x: np.ndarray
     stat: float
-    valid: bool
     minuit: Minuit | None = None
 
     @classmethod
     def of(cls, minuit: Minuit) -> "_End":
-        return cls(np.array(minuit.values), float(minuit.fval), bool(minuit.valid), minuit)
+        return cls(np.array(minuit.values), float(minuit.fval), minuit)
+
+    @property
+    def valid(self) -> bool:
+        # Minuit may change its mind when it finds second derivatives.
+        return self.minuit is None or bool(self.minuit.valid)
 
 
 def _minimise(likelihood: CompiledLikelihood, objective: Objective) -> _End:
@@ -165,7 +169,7 @@ def _minimise(likelihood: CompiledLikelihood, objective: Objective) -> _End:
     if likelihood.sources:
         near = descend(likelihood, objective, start, limits)
         if near.converged:
-            return _End(near.x, objective.value(near.x), True)
+            return _End(near.x, objective.value(near.x))
         return _End.of(_minimise_within(likelihood, objective, [near.x], limits, (False,)))
     near = approach(objective, start, limits)
     if near.converged:

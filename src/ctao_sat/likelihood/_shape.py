@@ -19,7 +19,7 @@ _SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
 _ECCENTRICITY_STEP = 0.02
 # Where the eccentricity begins, if it is free: at zero its derivative vanishes.
 _NOT_ROUND = 0.3
-# In degrees: to find how pixels lie. Shorter ways along a pixel than this, by the longest, are none.
+# In degrees: to find how pixels lie. Ways along a pixel that are shorter, by the longest, are none.
 _PROBE, _ALONG = 1e-3, 1e-3
 _SIZES = ("sigma", "r_0", "radius", "width")
 
