@@ -60,6 +60,7 @@ class Outcome:
     worst: float = 0.0
     n_compared: int = 0
     n_left_out: int = 0
+    is_let_go: bool = False
     failures: list = field(default_factory=list)
 
     def fail(self, what):
@@ -123,9 +124,11 @@ def _compare_counts(zoo, case, like, outcome):
     ours = counts.at(p)
     theirs, peak = counts.gammapy(case.datasets, p)
     off = np.abs(ours - theirs) / np.maximum(peak, 1)
-    outcome.worst = float(off.max())
+    known = np.isfinite(theirs)
+    outcome.is_let_go = not known.all()
+    outcome.worst = float(off[known].max(initial=0.0))
     if not outcome.worst <= COUNTS:
-        bin_ = int(np.argmax(off))
+        bin_ = int(np.nanargmax(off))
         outcome.fail(f"bin {bin_}: {ours[bin_]!r}, Gammapy {theirs[bin_]!r}, peak {peak[bin_]:.3g}")
     value, each = like.value(zoo.factors(like)), counts.statistic(p)
     if value != pytest.approx(each, rel=1e-9, abs=1e-8):
@@ -291,7 +294,7 @@ def test_compiled_fraction(outcomes, capsys, record_testsuite_property):
             print(f"  left to Gammapy in {count}: {reason}")
     assert fraction >= 0.85
     # None of the fallbacks is a surprise, and what must fall back does.
-    assert [o.seed for o in outcomes if o.complete == bool(o.special)] == []
+    assert {o.seed for o in outcomes if not o.complete} == {o.seed for o in outcomes if o.special}
 
 
 def test_what_is_compared(outcomes):
@@ -300,6 +303,7 @@ def test_what_is_compared(outcomes):
     assert np.median(worst) < 3e-7
     assert sum(outcome.n_compared for outcome in outcomes) > 10_000
     assert sum(outcome.n_left_out for outcome in outcomes) < 0.5 * len(outcomes)
+    assert sum(outcome.is_let_go for outcome in outcomes) < 0.1 * len(outcomes)
 
 
 def test_same_seed_same_case(zoo):

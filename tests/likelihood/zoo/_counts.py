@@ -6,6 +6,7 @@ import numpy as np
 
 from ctao_sat._gammapy import fresh_copy
 from ctao_sat.kernels.counts import bin_derivatives, stat_sum
+from ctao_sat.kernels.statistics import CASH, TRUNCATION
 
 SIZES = ("sigma", "r_0", "radius", "width", "eta", "e", "edge_width")
 
@@ -42,7 +43,14 @@ class Counts:
         plan, _ = self.plan(p)
         mu = self.at(p)
         first, second = np.empty(len(mu)), np.empty(len(mu))
-        bin_derivatives(plan.arrays, mu, first, second)
+        arrays = plan.arrays
+        bin_derivatives(arrays, mu, first, second)
+        for a, b, kind in arrays.segments:
+            if kind == CASH:
+                # Where nothing is predicted, as nothing is counted, the statistic is truncated; yet
+                # across a step more is predicted.
+                n, weight = arrays.rows[a:b, 0], arrays.rows[a:b, 1]
+                first[a:b] = np.where((mu[a:b] <= TRUNCATION) & (n == 0), 2 * weight, first[a:b])
         return first, second
 
     def shape_steps(self, p):
@@ -68,7 +76,11 @@ class Counts:
         return [slice(*bins) for bins in self.plan(p)[0].bins]
 
     def gammapy(self, datasets, p):
-        """Return Gammapy's counts from new evaluators, and the largest of sources in a dataset."""
+        """Return Gammapy's counts from new evaluators, and the largest of sources in a dataset.
+
+        Both are NaN in datasets from which Gammapy drops a source that has left the map, all of it
+        at once.
+        """
         plan, _ = self.plan(p)
         counts, peak = [], []
         for dataset, at in zip(fresh_copy(datasets), plan.positions, strict=True):
@@ -76,7 +88,8 @@ class Counts:
                 signal = dataset.npred_signal().data
                 known = hasattr(dataset, "counts_off") or dataset.background is None
                 total = signal if known else signal + dataset.npred_background().data
-            counts.append(total.reshape(-1)[at])
+            complete = all(evaluator.contributes for evaluator in dataset.evaluators.values())
+            counts.append(total.reshape(-1)[at] if complete else np.full(len(at), np.nan))
             peak.append(np.full(len(at), np.abs(signal).max(initial=0.0)))
         return np.concatenate(counts), np.concatenate(peak)
 
