@@ -18,6 +18,7 @@ from gammapy.maps import MapCoord
 from gammapy.modeling.models import FoVBackgroundModel, Models, PiecewiseNormSpatialModel
 
 from . import _data, _extras, _irfs, _sky, _spectra
+from . import _parts as parts
 from . import _plain as plain
 from ._asserts import assert_as_gammapy, assert_gradient, assert_same, factors, gammapy
 from ._counts import Counts
@@ -41,6 +42,7 @@ __all__ = [
     "factors",
     "gammapy",
     "perturb",
+    "parts",
     "plain",
     "rebuild",
 ]
