@@ -98,6 +98,13 @@ class Shape:
         out[1:] *= np.array([*first, *second])[:, None, None]
         return out
 
+    def widths(self, shape: np.ndarray) -> tuple[float, float]:
+        """Return sigma of a Gaussian along the long and the short axis, in degrees."""
+        at = self.names.index("sigma")
+        sigma = abs(float(shape[at])) * self._units[at].to("deg")
+        e = min(abs(float(shape[self.names.index("e")])), 1.0)
+        return sigma, sigma * float(np.sqrt(1 - e**2))
+
     def radius(self, shape: np.ndarray) -> float | None:
         """Return Gammapy's evaluation radius in degrees."""
         self.set(shape)
