@@ -338,7 +338,9 @@ def test_datasets_that_do_not_compile_are_minuits(datasets, caplog):
 def test_a_free_position_is_named(small):
     datasets = small.datasets("cube")
     datasets.models["second"].parameters.freeze_all()
+    datasets.models["source"].spatial_model = small.own_point(datasets.models["source"])
     datasets.models["source"].spatial_model.lat_0.frozen = False
+    datasets.models = list(datasets.models)
     messages = run_all(datasets)
     assert all("By Gammapy: model 'source' in dataset 'cube'" in message for message in messages)
     assert 0 < datasets.models["source"].spatial_model.lat_0.error < 0.1
