@@ -22,6 +22,7 @@ def fit(
     errors: str = "hesse",
     guard: bool = True,
     kernels: KernelCache | None = None,
+    starts: int = 1,
 ) -> FitResult:
     """Fit the free parameters of the models to the datasets.
 
@@ -43,6 +44,9 @@ def fit(
         Where they differ, warn, and let Gammapy fit.
     kernels : `~ctao_sat.likelihood.KernelCache`, optional
         PSF and energy-dispersion kernels that earlier fits of the same data have extracted.
+    starts : int
+        From how many starts to fit free positions and sizes: the present ones, and others around
+        them. The lowest minimum is taken.
 
     Returns
     -------
@@ -91,6 +95,8 @@ def fit(
     # Gammapy keeps the covariance on this object: a copy would take it away.
     if not isinstance(datasets, Datasets):
         datasets = Datasets(datasets)
+    if starts < 1:
+        raise ConfigError(f"A fit from {starts} starts.", remedy="Take 1 or more.")
     models = unique_models(datasets)
     if not models:
         raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")
@@ -103,7 +109,12 @@ def fit(
         )
     if compiled:
         result = fit_compiled(
-            datasets, complete=compiled is True, errors=errors, guard=guard, kernels=kernels
+            datasets,
+            complete=compiled is True,
+            errors=errors,
+            guard=guard,
+            kernels=kernels,
+            starts=starts,
         )
     else:
         # Optimisers try parameters at which spectra overflow.

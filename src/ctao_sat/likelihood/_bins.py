@@ -6,6 +6,7 @@ from ctao_sat.kernels.counts import fill_wstat_constants
 from ctao_sat.kernels.selection import EXPLICIT, IMPLICIT, select
 from ctao_sat.kernels.statistics import CASH, LOG_TRUNCATION, WSTAT
 from ctao_sat.likelihood._data import CountsData
+from ctao_sat.likelihood._moving import MovingPart, MovingResponse
 from ctao_sat.likelihood._plan import Columns, PlanBuilder
 
 __all__ = ["add_counts"]
@@ -40,6 +41,10 @@ def add_counts(
         Whether each bin is evaluated by itself. That is exact whatever the spectra.
     """
     first = builder.n_bins
+    for response, (column, _, factor) in zip(data.responses, columns.responses, strict=True):
+        if isinstance(response, MovingResponse):
+            window = response.window(builder.p, builder.room)
+            builder.parts[id(response)] = MovingPart(response, column, factor, window)
     if data.mask.shape[1:] == (1, 1):
         positions = _add_region(builder, data, columns)
     elif full:
@@ -143,8 +148,15 @@ def _add_response(builder, data, response, place, energy: int, pixels, bins) -> 
     column, vector, factor = place
     weight = response.edisp[:, energy]
     low, high = _range(weight != 0)
-    n_y, n_x = response.images.shape[1:]
     y, x = np.divmod(pixels, data.mask.shape[2])
+    if isinstance(response, MovingResponse):
+        part = builder.parts[id(response)]
+        y0, y1, x0, x1 = part.window
+        inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+        at = y[inside], x[inside]
+        builder.add_moving_block(part, energy, low, high, vector, bins[inside], at)
+        return
+    n_y, n_x = response.images.shape[1:]
     y, x = y - response.corner[0], x - response.corner[1]
     inside = (y >= 0) & (y < n_y) & (x >= 0) & (x < n_x)
     local = y[inside] * n_x + x[inside]
@@ -172,6 +184,8 @@ class _Selection:
     @staticmethod
     def _depth(response, factor: float) -> np.ndarray:
         """Return the deepest negative value by column and energy, shape (n_k, n_energy)."""
+        if isinstance(response, MovingResponse):
+            return np.zeros(response.edisp.shape)
         deepest = np.maximum(-response.images.min(axis=(1, 2), initial=0.0), 0.0)
         return factor * deepest[:, None] * response.edisp
 
@@ -213,21 +227,29 @@ class _Selection:
     def _covered(self) -> np.ndarray:
         covered = np.zeros(self.data.mask.shape[1:], dtype=bool)
         for response, _ in self.places:
-            y, x = response.corner
-            n_y, n_x = response.images.shape[1:]
-            covered[y : y + n_y, x : x + n_x] = True
+            covered[self._window(response)] = True
         return covered
+
+    def _window(self, response) -> tuple[slice, slice]:
+        """Return the pixels that a source may reach."""
+        if isinstance(response, MovingResponse):
+            y0, y1, x0, x1 = self.builder.parts[id(response)].window
+            return slice(y0, y1), slice(x0, x1)
+        (y, x), (n_y, n_x) = response.corner, response.images.shape[1:]
+        return slice(y, y + n_y), slice(x, x + n_x)
 
     def _floors(self) -> np.ndarray:
         """Return the background below which bins are not summed, shape (n_energy, n_pixels)."""
         floors = np.zeros(self.data.mask.shape)
         for noise, (response, (column, _, factor)) in zip(self.depths, self.places, strict=True):
             f = np.nan_to_num(self.f[column : column + len(noise)])
-            (y, x), (n_y, n_x) = response.corner, response.images.shape[1:]
-            window = floors[:, y : y + n_y, x : x + n_x]
+            window = floors[:, *self._window(response)]
             window += (_MARGIN * (np.abs(f) @ noise))[:, None, None]
             taken = np.maximum(-f, 0.0)
-            if taken.any():
+            if taken.any() and isinstance(response, MovingResponse):
+                # Wherever it moves, no bin is to become negative.
+                window += np.inf
+            elif taken.any():
                 images = np.maximum(response.images, 0.0).reshape(len(f), -1)
                 signal = (_MARGIN * factor * taken[:, None] * response.edisp).T @ images
                 window += signal.reshape(window.shape)
@@ -265,11 +287,13 @@ class _Selection:
     def _add_signal_sums(self) -> None:
         implicit = (self.classes == IMPLICIT).reshape(self.data.mask.shape)
         for response, (column, _, factor) in self.places:
-            (y, x), (n_y, n_x) = response.corner, response.images.shape[1:]
-            window = np.s_[:, y : y + n_y, x : x + n_x]
+            window = np.s_[:, *self._window(response)]
             weights = implicit[window].astype(float)
             if self.data.weights is not None:
                 weights *= np.where(implicit[window], self.data.weights[window], 0.0)
+            if isinstance(response, MovingResponse):
+                self._add_moving_sums(response, column, factor, weights, window)
+                continue
             images = response.images.reshape(len(response.images), -1)
             # Infinite weights are not forbidden.
             with np.errstate(invalid="ignore"):
@@ -280,3 +304,13 @@ class _Selection:
             taken = np.minimum(np.nan_to_num(self.f[column:stop]), 0.0)
             least = np.where(sums != 0, _ROOM * taken, -np.inf)
             self.builder.least[column:stop] = np.fmax(self.builder.least[column:stop], least)
+
+    def _add_moving_sums(self, response, column: int, factor: float, weights, window) -> None:
+        """Let a part with a free shape know the weights of the bins that are summed."""
+        part = self.builder.parts[id(response)]
+        shares = np.tensordot(2 * factor * response.edisp, weights, axes=1)
+        part.implicit = shares * response.exposure[window]
+        used = part.implicit.any(axis=(1, 2))
+        stop = column + len(used)
+        least = np.where(used, 0.0, -np.inf)
+        self.builder.least[column:stop] = np.fmax(self.builder.least[column:stop], least)

@@ -7,13 +7,14 @@ from gammapy.datasets import Datasets
 
 from ctao_sat._gammapy import unique_models
 from ctao_sat.errors import ConfigError, NotCompilable
-from ctao_sat.likelihood._curvature import by_differences, second_derivatives
+from ctao_sat.likelihood._curvature import by_differences, expansion, second_derivatives
 from ctao_sat.likelihood._engine import Engine
 from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._priors import build_priors
 from ctao_sat.likelihood._report import Report
 from ctao_sat.likelihood._signature import Signature
+from ctao_sat.likelihood._sources import MovingSources
 from ctao_sat.likelihood._terms import build_terms
 
 __all__ = ["CompiledLikelihood", "compile_likelihood"]
@@ -73,7 +74,7 @@ class CompiledLikelihood:
         parameters = list({id(p): p for model in models for p in model.parameters}.values())
         self.report = Report()
         self._map = ParameterMap(parameters)
-        priors = build_priors(self.datasets, self._map.all, self._map.free)
+        self._priors = priors = build_priors(self.datasets, self._map.all, self._map.free)
         terms = build_terms(self.datasets, self._map, self._kernels, self.report, reuse=reuse)
         self._signature = Signature(self.datasets, self._map, terms, priors)
         if self._watch:
@@ -93,6 +94,11 @@ class CompiledLikelihood:
     def parameters(self) -> list:
         """The unique free parameters; ``x`` are their factors."""
         return list(self._map.free_parameters)
+
+    @property
+    def all_parameters(self) -> list:
+        """The unique parameters, frozen ones included."""
+        return list(self._map.all)
 
     @property
     def parameter_names(self) -> list[str]:
@@ -218,6 +224,36 @@ class CompiledLikelihood:
         stat, by_p = self._engine.gradient(p)
         slopes, _ = self._map.slopes(x, p)
         return stat, by_p[self._map.free_index] * slopes
+
+    def set_factors(self, x: np.ndarray) -> None:
+        """Set the factors of the free parameters."""
+        for parameter, factor in zip(self.parameters, self._map.check(x), strict=True):
+            parameter.factor = factor
+
+    @property
+    def sources(self) -> MovingSources:
+        """Sources with a free shape."""
+        return MovingSources(self._engine.moving, self._map)
+
+    def anchor(self) -> None:
+        """Take PSF and energy dispersion from where the sources are now.
+
+        Those of sources that have hardly moved are kept.
+        """
+        p = self._map.values()
+        self._engine.terms.anchor(p, self._map, self._kernels)
+        self._engine = Engine(self._engine.terms, self._priors, p)
+
+    def expand(self, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return the statistic, its gradient and its second derivatives, if all is compiled.
+
+        Without looking whether models have changed, as `evaluate`.
+        """
+        return expansion(self._engine, self._map, x)
+
+    def noise(self) -> float:
+        """Return the noise of the statistic if predictions are rounded to single precision."""
+        return self._engine.noise(self._map.values())
 
     def n_clipped(self, x: np.ndarray) -> int:
         """Return in how many bins with counts nothing is predicted."""

@@ -9,12 +9,14 @@ from ctao_sat.kernels.counts import (
     adjoint,
     bin_derivatives,
     expected_curvature,
+    stat_sum,
 )
 from ctao_sat.kernels.joint import chain, chain_second
 from ctao_sat.likelihood._engine import Engine
 from ctao_sat.likelihood._parameters import ParameterMap
+from ctao_sat.likelihood._plan import Plan
 
-__all__ = ["by_differences", "second_derivatives"]
+__all__ = ["by_differences", "expansion", "second_derivatives"]
 
 # Fourth-order central differences of the gradient: offsets in steps, weights.
 _STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
@@ -41,19 +43,41 @@ def second_derivatives(
     hessian : array, shape (n_free, n_free)
         Symmetric.
     """
+    return _by_factors(engine, parameters, x, kind == "fisher")[2]
+
+
+def expansion(
+    engine: Engine, parameters: ParameterMap, x: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return statistic, gradient and second derivatives by the factors, observed.
+
+    Parameters
+    ----------
+    engine, parameters, x
+        As in `second_derivatives`.
+
+    Returns
+    -------
+    stat, gradient, hessian : float, array, array
+        Shapes (n_free,) and (n_free, n_free).
+    """
+    return _by_factors(engine, parameters, x, False)
+
+
+def _by_factors(engine: Engine, parameters: ParameterMap, x: np.ndarray, expected: bool):
     p = parameters.values(x)
-    by_values, gradient = _by_values(engine, p, kind == "fisher")
+    stat, gradient, by_values = _by_values(engine, p, expected)
     slopes, bends = parameters.slopes(x, p)
     free = parameters.free_index
     hessian = by_values[np.ix_(free, free)] * np.outer(slopes, slopes)
     hessian[np.diag_indices(len(free))] += gradient[free] * bends
-    return (hessian + hessian.T) / 2
+    return stat, gradient[free] * slopes, (hessian + hessian.T) / 2
 
 
-def _by_values(engine: Engine, p: np.ndarray, expected: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return second and first derivatives by the values of all parameters."""
+def _by_values(engine: Engine, p: np.ndarray, expected: bool):
+    """Return statistic, first and second derivatives by the values of all parameters."""
     f, df, d2f = engine.spectra(p, 1 if expected else 2)
-    plan = engine.plan_for(f, full=expected)
+    plan = engine.plan_for(f, p, full=expected)
     mu = engine.counts(p, f, plan)
     first, second = np.empty(len(mu)), np.empty(len(mu))
     bin_derivatives(plan.arrays, mu, first, second)
@@ -67,8 +91,49 @@ def _by_values(engine: Engine, p: np.ndarray, expected: bool) -> tuple[np.ndarra
         adjoint(plan.arrays, first, by_f)
         chain(by_f, df, engine.layout, gradient)
         chain_second(by_f, d2f, engine.terms.spectra.d2start, engine.layout, curvature)
-    _, by_p, by_pp = engine.prior_terms(p)
-    return curvature + by_pp, gradient + by_p
+    if plan.parts:
+        _add_shapes(engine, plan, p, f, df, (first, second), expected, curvature, gradient)
+    prior, by_p, by_pp = engine.prior_terms(p)
+    stat = stat_sum(plan.arrays, f, mu) + plan.constant + prior
+    return stat, gradient + by_p, curvature + by_pp
+
+
+def _add_shapes(
+    engine: Engine, plan: Plan, p, f, df, phi, expected: bool, curvature, gradient
+) -> None:
+    """Add first and second derivatives by the parameters of free shapes.
+
+    With t such a parameter and q one of a spectrum, ``mu = mu_0 + M(t) f(q)``::
+
+        d2S/dt dt' = sum_j phi_j'' mu_t mu_t' + sum_j phi_j' (d2M/dt dt' f)_j
+        d2S/dt dq  = sum_j phi_j'' mu_t (M f_q)_j + sum_j phi_j' (dM/dt f_q)_j
+    """
+    first, second = phi
+    arrays = plan.arrays
+    free = sorted({int(i) for part in plan.parts for i in part.response.free_index})
+    slopes = {i: np.zeros(len(first)) for i in free}
+    for part in plan.parts:
+        part.add_slopes(p, f, arrays.row_bin, slopes)
+    by_f = {i: np.empty(len(f)) for i in free}
+    for i in free:
+        adjoint(arrays, second * slopes[i], by_f[i])
+        by_f[i] -= arrays.implicit
+        for j in free:
+            curvature[i, j] += np.sum(second * slopes[i] * slopes[j])
+    if not expected:
+        for part in plan.parts:
+            found = part.derivatives(p, f, arrays.row_bin, first, 2)
+            columns = slice(part.column, part.column + found.by_f.shape[1])
+            own = part.response.free_index
+            np.add.at(gradient, own, found.by_f @ f[columns])
+            np.add.at(curvature, np.ix_(own, own), found.second)
+            for i, share in zip(own, found.by_f, strict=True):
+                by_f[int(i)][columns] += share
+    for i in free:
+        mixed = np.zeros(len(p))
+        chain(by_f[i], df, engine.layout, mixed)
+        curvature[i] += mixed
+        curvature[:, i] += mixed
 
 
 def by_differences(

@@ -10,6 +10,8 @@ from gammapy.modeling.models import FoVBackgroundModel
 from ctao_sat.errors import NotCompilable
 from ctao_sat.kernels.statistics import CASH, WSTAT
 from ctao_sat.likelihood._kernels import KernelCache
+from ctao_sat.likelihood._moving import MovingResponse
+from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._responses import Response, build_response, free_shape_parameters
 from ctao_sat.likelihood._spectra import SpectrumRequest
 
@@ -43,7 +45,7 @@ class CountsData:
         Expected counts, without the background model.
     background_request : `SpectrumRequest` or None
         Spectrum of the background model.
-    responses : list of `Response`
+    responses : list of `Response` or `MovingResponse`
         Of the models that are compiled.
     slow : dict
         Models that Gammapy evaluates: name to reason.
@@ -58,17 +60,21 @@ class CountsData:
     alpha: np.ndarray = field(default_factory=lambda: np.zeros(0))
     background: np.ndarray | None = None
     background_request: SpectrumRequest | None = None
-    responses: list[Response] = field(default_factory=list)
+    responses: list[Response | MovingResponse] = field(default_factory=list)
     slow: dict[str, str] = field(default_factory=dict)
 
 
-def describe_counts(dataset: MapDataset, kernels: KernelCache, *, reuse: bool = True) -> CountsData:
+def describe_counts(
+    dataset: MapDataset, parameters: ParameterMap, kernels: KernelCache, *, reuse: bool = True
+) -> CountsData:
     """Return a dataset as arrays and responses.
 
     Parameters
     ----------
     dataset : `~gammapy.datasets.MapDataset`
         With models, or none.
+    parameters : `ParameterMap`
+        All parameters of all models.
     kernels : `KernelCache`
         Where PSF and energy dispersion are extracted.
     reuse : bool
@@ -103,7 +109,7 @@ def describe_counts(dataset: MapDataset, kernels: KernelCache, *, reuse: bool = 
     elif dataset.background is not None:
         data.background = np.asarray(dataset.background.data, dtype=float)
         _add_background_model(data)
-    _add_responses(data, kernels, reuse)
+    _add_responses(data, parameters, kernels, reuse)
     return data
 
 
@@ -159,12 +165,14 @@ def _shape_of_background(model: FoVBackgroundModel, geom) -> np.ndarray:
     return np.asarray(u.Quantity(model.spatial_model(*position)).value, dtype=float)
 
 
-def _add_responses(data: CountsData, kernels: KernelCache, reuse: bool) -> None:
+def _add_responses(
+    data: CountsData, parameters: ParameterMap, kernels: KernelCache, reuse: bool
+) -> None:
     for model in data.dataset.models or []:
         if isinstance(model, FoVBackgroundModel):
             continue
         try:
-            response = build_response(data.dataset, model, kernels, reuse=reuse)
+            response = build_response(data.dataset, model, parameters, kernels, reuse=reuse)
         except NotCompilable as error:
             data.slow[model.name] = error.message
         else:

@@ -26,6 +26,7 @@ __all__ = ["Engine"]
 
 # Plans that are kept. One costs as much as some values with all bins: so many come before it.
 _MAX_PLANS, _PATIENCE = 4, 3
+_SINGLE = 1e-7
 
 
 class Engine:
@@ -54,7 +55,9 @@ class Engine:
         self.layout = (
             spectra.start, spectra.dstart, spectra.column_start, spectra.column_index
         )  # fmt: skip
-        self.plan = terms.plan(spectra.compute(p, 0)[0], full=False)
+        self._room = 1.0
+        self.moving = terms.moving
+        self.plan = terms.plan(spectra.compute(p, 0)[0], p, full=False)
         self._plans, self._patience = [self.plan], 0
         self._current = self.plan
         self._full: Plan | None = None
@@ -62,7 +65,7 @@ class Engine:
     def value(self, p: np.ndarray) -> float:
         """Return the statistic at values ``p`` of all parameters, shape (n,)."""
         terms, plan = self.terms, self._current
-        if terms.is_native:
+        if terms.is_native and plan.move(p):
             f, _, _ = terms.spectra.compute(p, 0)
             stat, valid = statistic(
                 f, terms.spectra.start, terms.signal, plan.arrays, plan.scratch[0]
@@ -70,7 +73,7 @@ class Engine:
             if valid:
                 return stat + plan.constant + self._priors.value(p)
         f, _, _ = self.spectra(p, 0)
-        plan = self.plan_for(f)
+        plan = self.plan_for(f, p)
         mu = self.counts(p, f, plan)
         total = stat_sum(plan.arrays, f, mu) + plan.constant + self._priors.value(p)
         return total + sum(float(term.value(p)[0]) for term in terms.datasets)
@@ -78,7 +81,7 @@ class Engine:
     def values(self, samples: np.ndarray) -> np.ndarray:
         """Return the statistic at many sets of values, shape (m, n)."""
         terms = self.terms
-        if not terms.is_native:
+        if not terms.is_native or self.moving:
             return np.array([self.value(p) for p in samples])
         out, valid = np.empty(len(samples)), np.empty(len(samples), dtype=bool)
         statistics(
@@ -100,7 +103,7 @@ class Engine:
     def gradient(self, p: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the statistic and its derivatives by the values of all parameters."""
         terms = self.terms
-        if terms.is_native:
+        if terms.is_native and not self.moving:
             gradient = np.zeros(len(p))
             f, df, _ = terms.spectra.compute(p, 1)
             plan = self._current
@@ -119,7 +122,7 @@ class Engine:
 
     def _gradient_in_parts(self, p: np.ndarray) -> tuple[float, np.ndarray]:
         f, df, _ = self.spectra(p, 1)
-        plan = self.plan_for(f)
+        plan = self.plan_for(f, p)
         mu = self.counts(p, f, plan)
         first, second = np.empty(len(mu)), np.empty(len(mu))
         total = stat_sum(plan.arrays, f, mu) + plan.constant
@@ -128,6 +131,10 @@ class Engine:
         adjoint(plan.arrays, first, by_f)
         gradient = np.zeros(self._n_parameters)
         chain(by_f, df, self.layout, gradient)
+        for part in plan.parts:
+            by_shape = part.derivatives(p, f, plan.arrays.row_bin, first, 1).by_f
+            own = f[part.column : part.column + by_shape.shape[1]]
+            np.add.at(gradient, part.response.free_index, by_shape @ own)
         for i, term in self.terms.models.items():
             low, high = plan.bins[i]
             gradient[term.columns] += first[low:high] @ term.jacobian(p)
@@ -152,28 +159,51 @@ class Engine:
                 d2f[spectra.d2start[v] : spectra.d2start[v + 1]] = 0
         return f, df, d2f
 
-    def plan_for(self, f: np.ndarray, *, full: bool = False) -> Plan:
+    def plan_for(self, f: np.ndarray, p: np.ndarray, *, full: bool = False) -> Plan:
         """Return a quick plan that holds for these spectra, else the one with all bins."""
         if not full:
+            lost = False
             for plan in self._plans:
                 if is_valid(plan.arrays, f):
-                    self._current = plan
-                    return plan
+                    if plan.move(p):
+                        self._current = plan
+                        return plan
+                    lost = True
+            if lost:
+                # A source has left the room that it had: the next time it gets more.
+                self._room *= 2
+                self._patience = 0
             if _has_background(self.plan.arrays, f):
                 self._patience -= 1
                 if self._patience < 0:
                     self._patience = _PATIENCE
-                    self._add_plan(self.terms.plan(f, full=False))
-                    if is_valid(self._current.arrays, f):
+                    self._add_plan(self.terms.plan(f, p, full=False, room=self._room))
+                    if is_valid(self._current.arrays, f) and self._current.move(p):
                         return self._current
-        if self._full is None:
-            self._full = self.terms.plan(f, full=True)
+        if self._full is None or not self._full.move(p):
+            self._full = self.terms.plan(f, p, full=True, room=self._room)
+            self._full.move(p)
         return self._full
+
+    def noise(self, p: np.ndarray) -> float:
+        """Return the noise of the statistic if predictions are rounded to single precision.
+
+        That of Fourier transforms: in each bin some 1e-7 of the largest prediction.
+        """
+        f, _, _ = self.spectra(p, 0)
+        plan = self.plan_for(f, p)
+        mu = self.counts(p, f, plan)
+        first, second = np.empty(len(mu)), np.empty(len(mu))
+        bin_derivatives(plan.arrays, mu, first, second)
+        # The statistic of bins without counts is twice the prediction.
+        n_summed = max(self.terms.n_bins - len(mu), 0)
+        peak = float(np.max(mu, initial=0.0))
+        return _SINGLE * peak * float(np.sqrt(np.sum(first**2) + 4 * n_summed))
 
     def n_clipped(self, p: np.ndarray) -> int:
         """Return the number of bins with counts whose prediction is truncated."""
         f, _, _ = self.spectra(p, 0)
-        arrays = self.plan_for(f).arrays
+        arrays = self.plan_for(f, p).arrays
         mu = np.empty(len(arrays.offset))
         predict(arrays, f, mu)
         return sum(

@@ -11,17 +11,22 @@ from gammapy.datasets import Datasets
 from gammapy.modeling import Covariance, CovarianceResult, Fit, FitResult
 from iminuit import Minuit
 
-from ctao_sat._gammapy import set_covariance, unique_models
+from ctao_sat._gammapy import renew_evaluators, set_covariance, unique_models
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood._compiled import CompiledLikelihood
-from ctao_sat.likelihood._guard import compare, perturbed
+from ctao_sat.likelihood._guard import agrees, agrees_near
 from ctao_sat.likelihood._kernels import KernelCache
-from ctao_sat.likelihood._optimize import Optimum, optimize
+from ctao_sat.likelihood._optimize import Optimum
 from ctao_sat.likelihood._report import Report
+from ctao_sat.likelihood._responses import free_shape_parameters
+from ctao_sat.likelihood._settle import find_optimum
 
 __all__ = ["CompiledFitResult", "fit_compiled"]
 
 log = logging.getLogger(__name__)
+
+# How often Gammapy fits free shapes at most, and when its statistic counts as stable.
+_REFITS, _STABLE = 5, 0.1
 
 
 class CompiledFitResult(FitResult):
@@ -65,6 +70,7 @@ def fit_compiled(
     errors: str = "hesse",
     guard: bool = True,
     kernels: KernelCache | None = None,
+    starts: int = 1,
 ) -> CompiledFitResult:
     """Fit the free parameters of datasets.
 
@@ -81,6 +87,8 @@ def fit_compiled(
         let Gammapy fit.
     kernels : `KernelCache`, optional
         Kernels extracted before.
+    starts : int
+        From how many starts to fit, with free shapes; the lowest minimum is taken.
 
     Returns
     -------
@@ -106,50 +114,36 @@ def fit_compiled(
         return _by_gammapy(datasets, report)
     start = np.array([parameter.factor for parameter in likelihood.parameters])
     notes: list[str] = []
-    if guard and not (_check(likelihood, "start", notes) and _check_near(likelihood, notes)):
+    if guard and not (agrees(likelihood, "start", notes) and agrees_near(likelihood, notes)):
         return _refused(likelihood, start, notes)
-    optimum = optimize(likelihood, errors=errors)
-    _set_factors(likelihood, optimum.x)
-    if guard and not _check(likelihood, "optimum", notes):
+    optimum = find_optimum(likelihood, errors=errors, starts=starts)
+    if guard and not agrees(likelihood, "optimum", notes):
         return _refused(likelihood, start, notes)
-    report.guard = notes if guard else ["off"]
+    # Compiled again on the way, the likelihood may have another report.
+    likelihood.report.guard = notes if guard else ["off"]
     return _result(likelihood, optimum)
-
-
-def _check(likelihood: CompiledLikelihood, where: str, notes: list[str]) -> bool:
-    agrees, note = compare(likelihood, where)
-    notes.append(note)
-    return agrees
-
-
-def _check_near(likelihood: CompiledLikelihood, notes: list[str]) -> bool:
-    before = [(parameter.factor, parameter.value) for parameter in likelihood.parameters]
-    _set_factors(likelihood, perturbed(likelihood))
-    try:
-        return _check(likelihood, "near the start", notes)
-    finally:
-        for parameter, (factor, value) in zip(likelihood.parameters, before, strict=True):
-            parameter.factor = factor
-            if parameter.value != value:
-                parameter.value = value
-
-
-def _set_factors(likelihood: CompiledLikelihood, x: np.ndarray) -> None:
-    for parameter, factor in zip(likelihood.parameters, x, strict=True):
-        parameter.factor = factor
 
 
 def _refused(likelihood: CompiledLikelihood, start: np.ndarray, notes: list[str]):
     """Let Gammapy fit, from the same start."""
     log.warning("The compiled likelihood differs from Gammapy, which fits instead: %s.", notes[-1])
-    _set_factors(likelihood, start)
+    likelihood.set_factors(start)
     likelihood.report.guard, likelihood.report.refused = notes, True
     return _by_gammapy(likelihood.datasets, likelihood.report)
 
 
 def _by_gammapy(datasets: Datasets, report: Report) -> CompiledFitResult:
-    with np.errstate(all="ignore"):
-        result = Fit().run(datasets)
+    """Let Gammapy fit; with free shapes again with new evaluators, until its minimum is stable."""
+    models = unique_models(datasets)
+    has_free_shapes = any(free_shape_parameters(model) for model in models)
+    last = np.inf
+    for _ in range(_REFITS if has_free_shapes else 1):
+        with np.errstate(all="ignore"):
+            result = Fit().run(datasets)
+        renew_evaluators(datasets)
+        if not abs(result.total_stat - last) > _STABLE:
+            break
+        last = result.total_stat
     return CompiledFitResult(
         report=report,
         optimize_result=result.optimize_result,
@@ -159,6 +153,8 @@ def _by_gammapy(datasets: Datasets, report: Report) -> CompiledFitResult:
 
 def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResult:
     datasets = likelihood.datasets
+    if likelihood.sources:
+        renew_evaluators(datasets)
     models = datasets.models
     models.parameters.check_limits()
     covariance = _covariance(models.parameters, likelihood.parameters, optimum.covariance)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ctao_sat.kernels.counts import CountsArrays
 from ctao_sat.kernels.statistics import CASH
+from ctao_sat.likelihood._moving import MovingPart
 
 __all__ = ["Columns", "Plan", "PlanBuilder"]
 
@@ -35,6 +36,8 @@ class Plan:
         For datasets with all bins: their index in the flat dataset.
     scratch : array, shape (3, n_bins)
         Working space of the kernels.
+    parts : list of `MovingPart`
+        Blocks of sources with a free shape.
     """
 
     arrays: CountsArrays
@@ -42,6 +45,21 @@ class Plan:
     bins: list[tuple[int, int]]
     positions: list[np.ndarray | None]
     scratch: np.ndarray
+    parts: list[MovingPart]
+
+    def __post_init__(self):
+        self._fixed_sums = self.arrays.implicit.copy() if self.parts else None
+
+    def move(self, p: np.ndarray) -> bool:
+        """Let sources follow the parameters; return whether all stay where the plan holds."""
+        if not self.parts:
+            return True
+        if not all(part.holds(p) for part in self.parts):
+            return False
+        self.arrays.implicit[:] = self._fixed_sums
+        for part in self.parts:
+            part.update(p, self.arrays.values, self.arrays.implicit)
+        return True
 
 
 @dataclass
@@ -52,9 +70,16 @@ class PlanBuilder:
     ----------
     n_f : int
         Number of columns of all spectra.
+    p : array, shape (n,)
+        Values of all parameters at present.
+    room : float
+        How much room sources get to move in, relative to the usual.
     """
 
     n_f: int
+    p: np.ndarray
+    room: float = 1.0
+    parts: dict[int, MovingPart] = field(default_factory=dict)
     segments: list = field(default_factory=list)
     rows: list = field(default_factory=list)
     tables: list = field(default_factory=list)
@@ -105,6 +130,15 @@ class PlanBuilder:
         self.n_rows += n_rows
         self.n_values += values.size
 
+    def add_moving_block(
+        self, part: MovingPart, energy: int, low: int, high: int, vector: int, bins, pixels
+    ) -> None:
+        """Add the block of a source with a free shape: true energies low to high, some pixels."""
+        if high > low and len(bins) > 0:
+            part.add(energy, low, high, self.n_values, self.n_rows, pixels)
+            values = np.zeros((high - low, len(bins)))
+            self.add_block(part.column + low, vector, bins, values)
+
     def close_group(self, first_block: int, first_bin: int) -> None:
         """Declare all blocks and bins since these to be a group."""
         if len(self.blocks) > first_block:
@@ -129,7 +163,8 @@ class PlanBuilder:
             most=self.most,
         )
         scratch = np.empty((3, self.n_bins))
-        return Plan(arrays, self.constant, self.bins, self.positions, scratch)
+        parts = [part.finish() for part in self.parts.values()]
+        return Plan(arrays, self.constant, self.bins, self.positions, scratch, parts)
 
 
 def _few(segments: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -41,6 +41,9 @@ class Report:
     spectra : list of str
         Spectra whose values Gammapy computes, each with its reason. What follows from them is
         compiled.
+    shapes : list of str
+        What happened to free shapes in a fit: other starts, refits with responses from where a
+        source has gone, and sources that have outgrown the cutouts that Gammapy's fit keeps.
     guard : list of str
         What the comparison with Gammapy found; filled by `ctao_sat.dl5.fit`.
     refused : bool
@@ -60,6 +63,7 @@ class Report:
     compiled: list[str] = field(default_factory=list)
     fallbacks: list[Fallback] = field(default_factory=list)
     spectra: list[str] = field(default_factory=list)
+    shapes: list[str] = field(default_factory=list)
     guard: list[str] = field(default_factory=list)
     refused: bool = False
     n_parameters: int = 0
@@ -89,6 +93,7 @@ class Report:
         for title, items in (
             ("by Gammapy", self.fallbacks),
             ("spectrum by Gammapy", self.spectra),
+            ("free shapes", self.shapes),
             ("guard", self.guard),
         ):
             lines.extend(f"  {title}: {item}" for item in items)

@@ -11,6 +11,10 @@ from gammapy.modeling.models import SkyModel, TemplateNPredModel, TemporalModel
 from ctao_sat._gammapy import current_evaluator, new_evaluator
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood._kernels import KernelCache
+from ctao_sat.likelihood._moving import MovingResponse
+from ctao_sat.likelihood._parameters import ParameterMap
+from ctao_sat.likelihood._pixels import MapPixels
+from ctao_sat.likelihood._shape import Shape, integrates_as_usual
 from ctao_sat.likelihood._spectra import SpectrumRequest
 
 __all__ = ["Response", "build_response", "free_shape_parameters"]
@@ -51,8 +55,13 @@ def free_shape_parameters(model) -> list[str]:
 
 
 def build_response(
-    dataset: MapDataset, model, kernels: KernelCache, *, reuse: bool = True
-) -> Response | None:
+    dataset: MapDataset,
+    model,
+    parameters: ParameterMap,
+    kernels: KernelCache,
+    *,
+    reuse: bool = True,
+) -> Response | MovingResponse | None:
     """Return the response of a dataset to a model.
 
     Parameters
@@ -60,7 +69,9 @@ def build_response(
     dataset : `~gammapy.datasets.MapDataset`
         Of any kind with counts.
     model : `~gammapy.modeling.models.SkyModel` or `~gammapy.modeling.models.TemplateNPredModel`
-        With a fixed shape.
+        Any of Gammapy's.
+    parameters : `ParameterMap`
+        All parameters.
     kernels : `KernelCache`
         Where PSF and energy dispersion are extracted.
     reuse : bool
@@ -69,18 +80,17 @@ def build_response(
 
     Returns
     -------
-    response : `Response` or None
+    response : `Response`, `MovingResponse` or None
         None if the model does not contribute to the dataset.
 
     Raises
     ------
     NotCompilable
-        If the shape is free or the IRFs are of an unknown kind.
+        If the shape is free and cannot be followed, or the IRFs are of an unknown kind.
     """
-    free = free_shape_parameters(model)
-    if free:
-        raise NotCompilable(f"free shape ({', '.join(free)})")
     if type(model) is TemplateNPredModel:
+        if free_shape_parameters(model):
+            raise NotCompilable("a template of counts with a free shape")
         return _template_response(dataset, model)
     if type(model) is not SkyModel:
         raise NotCompilable(f"unknown kind of model: {type(model).__name__}")
@@ -88,6 +98,8 @@ def build_response(
         raise NotCompilable("the dataset has no exposure")
     if model.spatial_model is None:
         return _spectral_response(dataset, model, kernels)
+    if free_shape_parameters(model):
+        return _moving_response(dataset, model, parameters, kernels, reuse)
     return _spatial_response(dataset, model, kernels, reuse)
 
 
@@ -148,6 +160,51 @@ def _spatial_response(
     return _response(dataset, model, images, unit, edisp, exposure.geom, corner)
 
 
+def _moving_response(
+    dataset: MapDataset, model: SkyModel, parameters: ParameterMap, kernels, reuse: bool
+) -> MovingResponse:
+    geom, spatial = dataset.exposure.geom, model.spatial_model
+    if geom.is_region:
+        raise NotCompilable("a free shape in a region")
+    if spatial.is_energy_dependent:
+        raise NotCompilable("a free shape that depends on energy")
+    if not integrates_as_usual(spatial):
+        raise NotCompilable(f"a free shape with its own integral: {type(spatial).__name__}")
+    if geom.to_image() != dataset.counts.geom.to_image():
+        raise NotCompilable("a free shape, and exposure on other pixels than the counts")
+    evaluator = current_evaluator(dataset, model) if reuse else None
+    if evaluator is None:
+        psf, edisp = kernels.psf(dataset.psf), kernels.edisp(dataset.edisp)
+        evaluator = new_evaluator(dataset, model, psf, edisp)
+    if evaluator.apply_psf_after_edisp:
+        raise NotCompilable("a PSF in reconstructed energy")
+    n_k = geom.axes["energy_true"].nbin
+    kernel = np.ones((n_k, 1, 1))
+    if evaluator.psf is not None and model.apply_irf["psf"]:
+        # Gammapy convolves in single precision.
+        kernel = np.asarray(evaluator.psf.data, dtype=np.float32).astype(float)
+    exposure, unit = np.asarray(dataset.exposure.data, dtype=float), dataset.exposure.unit
+    if not model.apply_irf["exposure"]:
+        exposure, unit = np.ones(exposure.shape), u.dimensionless_unscaled
+    request, matrix = _spectrum(
+        dataset, model, evaluator.edisp if model.apply_irf["edisp"] else None, geom
+    )
+    source = Shape(spatial, MapPixels(geom.to_image(), spatial.frame), kernel)
+    return MovingResponse(
+        name=model.name,
+        request=request,
+        source=source,
+        exposure=np.where(np.isfinite(exposure), exposure, 0.0),
+        edisp=matrix,
+        unit=unit,
+        index=np.array([parameters.index(p) for p in spatial.parameters], dtype=np.int64),
+        anchor=source.center(spatial.parameters.value),
+        is_local=not all(
+            irf is None or irf.has_single_spatial_bin for irf in (dataset.psf, dataset.edisp)
+        ),
+    )
+
+
 def _values(flux) -> tuple[np.ndarray, u.UnitBase]:
     """Return array and unit of a map, a quantity, or a number."""
     quantity = getattr(flux, "quantity", None)
@@ -156,6 +213,17 @@ def _values(flux) -> tuple[np.ndarray, u.UnitBase]:
 
 
 def _response(dataset, model: SkyModel, images, unit, edisp, geom, corner) -> Response:
+    request, matrix = _spectrum(dataset, model, edisp, geom)
+    # Gammapy sets what is not finite to zero when it adds a source, pixel by pixel: the energy
+    # dispersion has spread it over all energies.
+    bad = ~np.isfinite(images).all(axis=0)
+    if bad.any():
+        images = np.where(bad, 0.0, images)
+    return Response(model.name, request, images, matrix, unit, corner)
+
+
+def _spectrum(dataset, model: SkyModel, edisp, geom) -> tuple[SpectrumRequest, np.ndarray]:
+    """Return the spectrum of a model and the energy dispersion, with the temporal model."""
     axis_true, axis = geom.axes["energy_true"], dataset.counts.geom.axes["energy"]
     if edisp is None:
         edisp = EDispKernel.from_diagonal_response(energy_axis_true=axis_true, energy_axis=axis)
@@ -168,12 +236,7 @@ def _response(dataset, model: SkyModel, images, unit, edisp, geom, corner) -> Re
         request = replace(request, temporal=(temporal, gti))
     elif temporal is not None:
         matrix = matrix * temporal_norm(temporal, gti)
-    # Gammapy sets what is not finite to zero when it adds a source, pixel by pixel: the energy
-    # dispersion has spread it over all energies.
-    bad = ~np.isfinite(images).all(axis=0)
-    if bad.any():
-        images = np.where(bad, 0.0, images)
-    return Response(model.name, request, images, matrix, unit, corner)
+    return request, matrix
 
 
 def temporal_norm(temporal: TemporalModel, gti) -> float:

@@ -12,13 +12,18 @@ from ctao_sat.likelihood._bins import add_counts
 from ctao_sat.likelihood._data import CountsData, describe_counts
 from ctao_sat.likelihood._flux_points import FluxPointsRows, flux_points_rows
 from ctao_sat.likelihood._kernels import KernelCache
+from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._plan import Columns, Plan, PlanBuilder
 from ctao_sat.likelihood._report import Fallback, Report
+from ctao_sat.likelihood._responses import build_response
 from ctao_sat.likelihood._slow import SlowTerm
 from ctao_sat.likelihood._spectra import Spectra, SpectrumRequest, build_spectra
 
 __all__ = ["Terms", "build_terms"]
+
+# In degrees. Responses change over tenths of a degree.
+_HARDLY = 0.005
 
 
 @dataclass
@@ -66,23 +71,65 @@ class Terms:
         """Whether Gammapy evaluates spectra at most."""
         return not (self.models or self.datasets)
 
-    def plan(self, f: np.ndarray, *, full: bool) -> Plan:
+    @property
+    def moving(self) -> list[MovingResponse]:
+        """Responses to models with a free shape."""
+        return [
+            response
+            for data in self.data
+            if isinstance(data, CountsData)
+            for response in data.responses
+            if isinstance(response, MovingResponse)
+        ]
+
+    def anchor(self, p: np.ndarray, parameters: ParameterMap, kernels: KernelCache) -> None:
+        """Take the responses of sources with a free shape from where these are now.
+
+        Parameters
+        ----------
+        p : array, shape (n,)
+            Values of all parameters: the present ones.
+        parameters : `ParameterMap`
+            All parameters.
+        kernels : `KernelCache`
+            Where PSF and energy dispersion are extracted.
+        """
+        for data in self.data:
+            if isinstance(data, CountsData):
+                data.responses = [
+                    _anchored(data.dataset, response, p, parameters, kernels)
+                    for response in data.responses
+                ]
+
+    def plan(self, f: np.ndarray, p: np.ndarray, *, full: bool, room: float = 1.0) -> Plan:
         """Return the arrays of the kernels.
 
         Parameters
         ----------
         f : array, shape (n_f,)
             Spectra at present.
+        p : array, shape (n,)
+            Values of all parameters at present.
         full : bool
             Whether to evaluate each bin by itself.
+        room : float
+            How much room sources get to move in, relative to the usual.
         """
-        builder = PlanBuilder(len(f))
+        builder = PlanBuilder(len(f), p, room)
         for i, (data, columns) in enumerate(zip(self.data, self.columns, strict=True)):
             if isinstance(data, FluxPointsRows):
                 _add_flux_points(builder, data, columns)
             else:
                 add_counts(builder, data, columns, f, full=full or i in self.models)
         return builder.finish()
+
+
+def _anchored(dataset, response, p: np.ndarray, parameters: ParameterMap, kernels: KernelCache):
+    """Return a response from where the source is now, the same one if it has hardly moved."""
+    if not isinstance(response, MovingResponse) or response.drift(p) < _HARDLY:
+        return response
+    model = next(model for model in dataset.models if model.name == response.name)
+    return build_response(dataset, model, parameters, kernels, reuse=False)
 
 
 def _add_flux_points(builder: PlanBuilder, data: FluxPointsRows, columns: Columns) -> None:
@@ -132,7 +179,7 @@ def build_terms(
     described, slow = [], []
     for dataset in datasets:
         try:
-            data = _describe(dataset, kernels, reuse)
+            data = _describe(dataset, parameters, kernels, reuse)
         except NotCompilable as error:
             report.fallbacks.append(Fallback(dataset.name, "", error.message))
             slow.append(_slow_dataset(dataset, parameters))
@@ -156,10 +203,12 @@ def build_terms(
     return Terms(described, spectra, np.array(table.signal, dtype=bool), columns, models, slow)
 
 
-def _describe(dataset, kernels: KernelCache, reuse: bool) -> CountsData | FluxPointsRows:
+def _describe(
+    dataset, parameters: ParameterMap, kernels: KernelCache, reuse: bool
+) -> CountsData | FluxPointsRows:
     if type(dataset) is FluxPointsDataset:
         return flux_points_rows(dataset)
-    return describe_counts(dataset, kernels, reuse=reuse)
+    return describe_counts(dataset, parameters, kernels, reuse=reuse)
 
 
 class _RequestTable:

@@ -1,0 +1,181 @@
+"""Minimise a likelihood with free shapes, whose statistic has kinks.
+
+Gammapy shares a point source among four pixels in proportion to the distance: the statistic has a
+kink wherever a source crosses the centre of a pixel, and the minimum may be at one. Derivatives are
+those of the mean over a pixel, which lead to within a fraction of a sigma of the minimum. From
+there on positions are searched for by values alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ctao_sat.likelihood._compiled import CompiledLikelihood
+from ctao_sat.likelihood._newton import Approach, approach
+from ctao_sat.likelihood._sources import MovingSources
+
+__all__ = ["descend"]
+
+# The search begins with steps of a quarter of a pixel, and ends with some of a hundredth.
+_FIRST_STEP, _LAST_STEP = 0.25, 0.01
+# The parts of flux and size that a source keeps at first; in how many places it looks around.
+_FAINT, _SHRINK, _PLACES = 1e-3, 5, 60
+# What is gained by less is not worth another round; there are a few at most.
+_GAIN, _ROUNDS = 1e-3, 4
+
+
+class _Function(Protocol):
+    def value(self, x: np.ndarray) -> float: ...
+    def gradient(self, x: np.ndarray) -> np.ndarray: ...
+    def hessian(self, x: np.ndarray) -> np.ndarray: ...
+    def forget(self) -> None: ...
+
+    has_rough_curvature: bool
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """A direction in which to search: factors of some parameters, by one pixel."""
+
+    index: np.ndarray
+    step: np.ndarray
+
+
+def descend(
+    likelihood: CompiledLikelihood,
+    function: _Function,
+    start: np.ndarray,
+    limits: np.ndarray,
+    *,
+    near: bool = False,
+) -> Approach:
+    """Go downhill to a minimum.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        With free shapes, compiled as a whole.
+    function : object
+        Its value, gradient and Hessian.
+    start : array, shape (n,)
+        Factors to begin with.
+    limits : array, shape (2, n)
+        Lowest and highest values.
+    near : bool
+        Whether the start is a minimum but for a little.
+
+    Returns
+    -------
+    end : `Approach`
+        Converged if no step lowers the statistic.
+    """
+    sources = likelihood.sources
+    x = np.clip(start, *limits)
+    if not near:
+        x = _first_descent(sources, function, np.clip(sources.started(x), *limits), limits)
+    # Where derivatives of large sources are slow, approximate curvatures show the way.
+    function.has_rough_curvature = True
+    end = approach(function, x, limits)
+    if not near:
+        end = _look_around(sources, function, end, limits, end.x)
+    for _ in range(_ROUNDS):
+        axes = [_Axis(*axis) for axis in sources.pixel_axes(end.x)]
+        if not axes:
+            break
+        before = function.value(end.x)
+        x = _search(function, end.x, limits, axes)
+        # Where they are found to be best, positions are held while all else follows.
+        held = np.unique(np.concatenate([axis.index for axis in axes]))
+        pinned = limits.copy()
+        pinned[:, held] = x[held]
+        end = approach(function, x, pinned)
+        if not function.value(end.x) < before - _GAIN:
+            break
+    function.has_rough_curvature = False
+    function.forget()
+    outside = (end.x <= limits[0]) | (end.x >= limits[1])
+    return Approach(end.x, end.held & outside, end.converged)
+
+
+def _first_descent(
+    sources: MovingSources, function: _Function, start: np.ndarray, limits: np.ndarray
+) -> np.ndarray:
+    """Return where Newton steps lead if sources keep flux, rough size and form of their spectra.
+
+    A source that starts beside its flux loses what it has there and stays, or runs away. So point
+    sources look around, and those that are lost also around their start.
+    """
+    bounds = _bounds(sources, start, limits)
+    with sources.approximate():
+        end = approach(function, start, bounds)
+        end = _look_around(sources, function, end, bounds, start)
+    function.forget()
+    return end.x
+
+
+def _look_around(
+    sources: MovingSources,
+    function: _Function,
+    end: Approach,
+    bounds: np.ndarray,
+    start: np.ndarray,
+) -> Approach:
+    """Return where steps lead if points go where their flux fits better, within the PSF's reach."""
+    for name, index in sources.flux_parameters().items():
+        if not sources.is_point(name):
+            continue
+        places = sources.nearby(name, end.x, _PLACES)
+        if np.any((end.x[index] <= bounds[0, index]) & (start[index] > 0)):
+            own, lost = sources.own_parameters(name), end.x.copy()
+            lost[own] = start[own]
+            places += sources.nearby(name, lost, _PLACES)
+        places = [np.clip(x, *bounds) for x in places]
+        values = [function.value(x) for x in places]
+        lowest = int(np.nanargmin(values))
+        if lowest == 0:
+            continue
+        other = approach(function, places[lowest], bounds)
+        if function.value(other.x) < function.value(end.x):
+            end = other
+    return end
+
+
+def _bounds(sources: MovingSources, start: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return limits for the first steps, shape (2, n)."""
+    bounds = limits.copy()
+    for name, index in sources.flux_parameters().items():
+        form = np.setdiff1d(sources.own_parameters(name, shape=False), index)
+        bounds[:, form] = start[form]
+        positive = index[start[index] > 0]
+        bounds[0, positive] = np.maximum(limits[0, positive], _FAINT * start[positive])
+        if sources.is_point(name):
+            around = np.array(sources.nearby(name, start, _PLACES))
+            moving = np.flatnonzero(np.ptp(around, axis=0) > 0)
+            bounds[0, moving] = np.maximum(limits[0, moving], around[:, moving].min(axis=0))
+            bounds[1, moving] = np.minimum(limits[1, moving], around[:, moving].max(axis=0))
+    sizes = sources.sizes()
+    bounds[0, sizes] = np.maximum(limits[0, sizes], start[sizes] / _SHRINK)
+    return bounds
+
+
+def _search(
+    function: _Function, x: np.ndarray, limits: np.ndarray, axes: Sequence[_Axis]
+) -> np.ndarray:
+    """Return the lowest point that steps along axes find, each half as long as the last."""
+    best, size = function.value(x), _FIRST_STEP
+    while size >= _LAST_STEP:
+        moved = False
+        for axis in axes:
+            for sign in (1, -1):
+                new = x.copy()
+                new[axis.index] += sign * size * axis.step
+                new = np.clip(new, *limits)
+                value = function.value(new)
+                if value < best:
+                    x, best, moved = new, value, True
+                    break
+        if not moved:
+            size /= 2
+    return x

@@ -1,0 +1,244 @@
+"""Spatial models with free parameters, as formulas on the pixels of a map."""
+
+import copy
+
+import numpy as np
+from gammapy.modeling.models import GaussianSpatialModel, PointSpatialModel, SpatialModel
+
+from ctao_sat._gammapy import CUTOUT_MARGIN
+from ctao_sat.kernels.gaussian import N_DERIVATIVES, gaussian
+from ctao_sat.likelihood._pixels import MapPixels
+
+__all__ = ["Shape", "integrates_as_usual"]
+
+# A point source has kinks where it crosses the centre of a pixel: derivatives are those of the mean
+# over one pixel.
+_HALF_PIXEL = 0.5
+# Steps of derivatives, by the size of a smooth source and for shapes with edges by pixels.
+_SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
+_ECCENTRICITY_STEP = 0.02
+# Where the eccentricity begins, if it is free: at zero its derivative vanishes.
+_NOT_ROUND = 0.3
+# In degrees: to find how pixels lie. Ways along a pixel that are shorter, by the longest, are none.
+_PROBE, _ALONG = 1e-3, 1e-3
+_SIZES = ("sigma", "r_0", "radius", "width")
+
+
+class Shape:
+    """A spatial model whose parameters are free, on a map with a PSF.
+
+    Parameters
+    ----------
+    model : `~gammapy.modeling.models.SpatialModel`
+        It is copied.
+    pixels : `MapPixels`
+        Of the map.
+    psf : array, shape (n_k, n_y, n_x)
+        Kernels, of odd size.
+    """
+
+    def __init__(self, model: SpatialModel, pixels: MapPixels, psf: np.ndarray):
+        self.model, self.pixels, self.psf = copy.deepcopy(model), pixels, psf
+        self._parameters = list(self.model.parameters)
+        self.names = [parameter.name for parameter in self._parameters]
+        self._units = [parameter.unit for parameter in self._parameters]
+        self.free = [i for i, p in enumerate(model.parameters) if not p.frozen]
+        self.is_point = type(model) is PointSpatialModel
+        self.is_smooth = type(model) is GaussianSpatialModel
+        self.reach = max(psf.shape[1] // 2, psf.shape[2] // 2)
+        self.transfer: dict[tuple, np.ndarray] = {}
+        #: Whether large sources may be sampled coarsely although they reach beyond the map: a
+        #: minimiser on its way needs no more.
+        self.is_rough = False
+
+    def set(self, shape: np.ndarray) -> None:
+        """Give the copy of the model these values."""
+        for parameter, value in zip(self._parameters, shape, strict=True):
+            parameter.value = value
+
+    def center(self, shape: np.ndarray) -> tuple[float, float]:
+        """Return the pixel (y, x) of the position; the middle of the map if there is none."""
+        if "lon_0" not in self.names:
+            return (self.pixels.shape[0] - 1) / 2, (self.pixels.shape[1] - 1) / 2
+        lon, lat = (
+            shape[i] * self._units[i].to("deg")
+            for i in (self.names.index("lon_0"), self.names.index("lat_0"))
+        )
+        return self.pixels.locate(lon, lat)
+
+    def evaluate(self, shape: np.ndarray, lon, lat) -> np.ndarray:
+        """Return the surface brightness per steradian at coordinates."""
+        values = {
+            name: value * unit
+            for name, value, unit in zip(self.names, shape, self._units, strict=True)
+        }
+        return self.model.evaluate(lon, lat, **values).to_value("sr-1")
+
+    @property
+    def is_round(self) -> bool:
+        """Whether it is a Gaussian that stays round: its derivatives are known."""
+        if not self.is_smooth:
+            return False
+        e = self._parameters[self.names.index("e")]
+        return e.value == 0 and self.names.index("e") not in self.free
+
+    def gaussian(self, shape: np.ndarray, lon, lat, order: int) -> np.ndarray:
+        """Return the surface brightness of a round Gaussian and derivatives by its parameters.
+
+        As `ctao_sat.kernels.gaussian.gaussian` has them, in units of the parameters.
+        """
+        index = [self.names.index(name) for name in ("lon_0", "lat_0", "sigma")]
+        units = [self._units[i].to("rad") for i in index]
+        at = [shape[i] * unit for i, unit in zip(index, units, strict=True)]
+        out = np.zeros((N_DERIVATIVES, *np.shape(lon)))
+        flat = [np.ravel(angle.value) for angle in (lon, lat)]
+        gaussian(*flat, *at, order, out.reshape(N_DERIVATIVES, -1))
+        first = np.array(units)
+        second = [first[i] * first[j] for i in range(3) for j in range(i + 1)]
+        out[1:] *= np.array([*first, *second])[:, None, None]
+        return out
+
+    def widths(self, shape: np.ndarray) -> tuple[float, float]:
+        """Return sigma of a Gaussian along the long and the short axis, in degrees."""
+        at = self.names.index("sigma")
+        sigma = abs(float(shape[at])) * self._units[at].to("deg")
+        e = min(abs(float(shape[self.names.index("e")])), 1.0)
+        return sigma, sigma * float(np.sqrt(1 - e**2))
+
+    def radius(self, shape: np.ndarray) -> float | None:
+        """Return Gammapy's evaluation radius in degrees."""
+        self.set(shape)
+        radius = self.model.evaluation_radius
+        return None if radius is None else float(radius.to_value("deg"))
+
+    def steps(self, shape: np.ndarray) -> np.ndarray:
+        """Return steps for derivatives by the free parameters."""
+        pixel = float(np.min(self.pixels.scales))
+        size = pixel
+        if not self.is_point:
+            size = (self.radius(shape) or 50 * pixel) / 5
+        angle = max(_SMOOTH_STEP * size, 0.0 if self.is_smooth else _EDGE_STEP * pixel)
+        if self.is_point:
+            angle = _HALF_PIXEL * pixel
+        steps = []
+        for i in self.free:
+            name, value = self.names[i], shape[i]
+            degrees = self._units[i].is_equivalent("deg") and name != "phi"
+            if name == "phi":
+                step = 0.5 / self._units[i].to("deg")
+            elif degrees:
+                step = angle / self._units[i].to("deg")
+                if name == "lon_0":
+                    lat = shape[self.names.index("lat_0")]
+                    step /= max(np.cos(lat * self._units[i].to("rad")), 1e-3)
+            elif name == "e":
+                step = min(_ECCENTRICITY_STEP, max((1 - abs(value)) / 2, 1e-6))
+            else:
+                step = _SMOOTH_STEP * (abs(value) or 1.0)
+            steps.append(step)
+        return np.array(steps)
+
+    def start(
+        self, shape: np.ndarray, move: np.ndarray | None = None, factor: float = 1.0
+    ) -> np.ndarray:
+        """Return a shape to start from: moved by its size, larger, neither flat nor round.
+
+        Parameters
+        ----------
+        shape : array, shape (n,)
+            The shape.
+        move : array, shape (2,), optional
+            Along y and x; a point moves by the width of the PSF.
+        factor : float
+            For sizes.
+
+        Returns
+        -------
+        shape : array, shape (n,)
+            What is frozen is as it was.
+        """
+        new, pixel = shape.copy(), float(np.min(self.pixels.scales))
+        for i in self.free:
+            name = self.names[i]
+            if name == "e" and new[i] == 0:
+                new[i] = _NOT_ROUND
+            elif i in self.sizes:
+                new[i] = (new[i] or pixel / self._units[i].to("deg")) * factor
+        if move is not None and "lon_0" in self.names and "lat_0" in self.names:
+            size = (self.radius(shape) or 0.0) / 5 or max(self.reach / 3, 1.0) * pixel
+            lon, lat = self.names.index("lon_0"), self.names.index("lat_0")
+            cosine = max(np.cos(shape[lat] * self._units[lat].to("rad")), 1e-3)
+            if lat in self.free:
+                new[lat] += move[0] * size / self._units[lat].to("deg")
+            if lon in self.free:
+                new[lon] += move[1] * size / cosine / self._units[lon].to("deg")
+        return new
+
+    def cutout_width(self, radius: float) -> float:
+        """Return the width of Gammapy's cutout around a source, in degrees."""
+        n_y, n_x = self.psf.shape[1:]
+        psf = max(n_y * self.pixels.scales[0], n_x * self.pixels.scales[1])
+        if (n_y, n_x) == (1, 1):
+            psf = 0.0
+        return psf + 2 * (radius + CUTOUT_MARGIN.to_value("deg"))
+
+    def cut_off(self, before: np.ndarray, after: np.ndarray) -> float:
+        """Return the part of a source that lies outside of Gammapy's cutout of another shape."""
+        radius = self.radius(before)
+        if radius is None:
+            return 0.0
+        box = self.pixels.box(self.center(before), self.cutout_width(radius), odd=True)
+        if self.is_point:
+            y, x = self.center(after)
+            return float(not (box[0] <= y < box[1] and box[2] <= x < box[3]))
+        values = np.nan_to_num(self.evaluate(after, *self.pixels.coordinates))
+        values = values * self.pixels.solid_angles
+        total = values.sum()
+        return float(1 - values[box[0] : box[1], box[2] : box[3]].sum() / total) if total else 0.0
+
+    @property
+    def position(self) -> list[int]:
+        """Which parameters are free coordinates of the position."""
+        return [i for i in self.free if self.names[i] in ("lon_0", "lat_0")]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Which parameters are free sizes."""
+        return [i for i in self.free if self.names[i] in _SIZES]
+
+    def position_axes(self, shape: np.ndarray) -> list[np.ndarray]:
+        """Return by how much the free coordinates change along y and x, by pixel."""
+        centre, moves = self.center(shape), []
+        for i in self.position:
+            other = shape.copy()
+            other[i] += _PROBE / self._units[i].to("deg")
+            moves.append(
+                np.subtract(self.center(other), centre) * self._units[i].to("deg") / _PROBE
+            )
+        if not moves:
+            return []
+        # With one coordinate frozen, the way along it is the only one.
+        axes = np.linalg.pinv(np.nan_to_num(np.array(moves)))
+        lengths = np.linalg.norm(axes, axis=1)
+        return [
+            axis
+            for axis, length in zip(axes, lengths, strict=True)
+            if length > _ALONG * max(lengths)
+        ]
+
+    def beside(self, shape: np.ndarray) -> np.ndarray:
+        """Return the shape, or one beside it where Gammapy takes another formula: a round one."""
+        if not any(self.names[i] == "e" and shape[i] == 0 for i in self.free):
+            return shape
+        other = shape.copy()
+        other[self.names.index("e")] = 1e-9
+        return other
+
+
+def integrates_as_usual(model: SpatialModel) -> bool:
+    """Return whether samples are those of the formula, or of a point, on the pixels of a map."""
+    kind = type(model)
+    if kind is PointSpatialModel:
+        return True
+    usual = SpatialModel.integrate_geom, SpatialModel.evaluate_geom
+    return (kind.integrate_geom, kind.evaluate_geom) == usual
