@@ -44,10 +44,12 @@ def gather(
 
     Parameters
     ----------
-    table, pixels, weights, place, values : array or int
+    table, pixels, weights : array
         See `ctao_sat.kernels.templates.gather_patch`.
     templates : array, shape (n_k, n_y, n_x)
         The templates.
+    place, values : int, array
+        See `ctao_sat.kernels.templates.gather_patch`.
     """
     for k, pixel, _, weight, value in elements(table, place):
         y, x = pixels[pixel]
@@ -138,10 +140,12 @@ def correlate(
 
     Parameters
     ----------
-    psf, corner : array or tuple of int
+    psf : array, shape (n_k, n_y, n_x)
         See `convolve`.
     slopes : array, shape (n_k, n_y, n_x)
         On all pixels of the map.
+    corner : tuple of int
+        See `convolve`.
     shape : tuple of int
         Of the samples.
 

@@ -168,7 +168,7 @@ class GridTemplate:
 
     def _gaussian(self, shape: np.ndarray, order: int) -> Samples:
         source = self._source
-        found = source.gaussian(shape, *self._coordinates, order)
+        found = source.gaussian(shape, self._coordinates, order)
         number = {"lon_0": 0, "lat_0": 1, "sigma": 2}
         free = [number[source.names[i]] for i in source.free]
         samples = Samples(self._placed(found[0], shape))
@@ -250,7 +250,8 @@ class GridTemplate:
         y0, y1, x0, x1 = part.window
         if part.implicit.size == 0:
             return np.zeros((len(self._transfer), *self.shape))
-        along = tap_matrix(*(taps[x0:x1] for taps in self._taps[1]), self.shape[1])
+        nodes, weights = self._taps[1]
+        along = tap_matrix(nodes[x0:x1], weights[x0:x1], self.shape[1])
         rows = np.array([image @ along for image in part.implicit])
         return self._transposed(self._collected(rows, [taps[y0:y1] for taps in self._taps[0]]))
 
