@@ -1,4 +1,4 @@
-"""A source that grows is not cut off: Gammapy keeps the cutout of where, and how large, it began."""
+"""A source that grows is not cut off, as by the cutouts that Gammapy keeps from the start."""
 
 import astropy.units as u
 import numpy as np

@@ -1,4 +1,4 @@
-"""Blocks that follow a source: within their window, with derivatives, and the sums over other bins."""
+"""Blocks that follow a source: within their window, with derivatives and sums."""
 
 import numpy as np
 import pytest

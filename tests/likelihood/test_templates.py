@@ -1,4 +1,4 @@
-"""Templates of free shapes: samples are Gammapy's, coarse ones the fine ones, and all transposes."""
+"""Templates of free shapes: samples are Gammapy's, coarse ones are fine ones."""
 
 import astropy.units as u
 import numpy as np
@@ -20,10 +20,7 @@ PLACES = {"within": (0.1, -0.05), "at the edge": (0.74, 0.0), "corner": (-0.7, 0
 def _samples_on_map(template, shape, n):
     """Return samples on all pixels of a map of this size."""
     value, image = template.samples(shape, 0).value, np.zeros(n)
-    if isinstance(template, PointTemplate):
-        corner = template._corner
-    else:
-        corner = template._origin
+    corner = template._corner if isinstance(template, PointTemplate) else template._origin
     for (i, j), sample in np.ndenumerate(value):
         y, x = corner[0] + i, corner[1] + j
         if 0 <= y < n[0] and 0 <= x < n[1]:
@@ -69,7 +66,10 @@ def test_blocks_are_those_of_a_plain_convolution(zoo, kind, place):
 def test_scattering_is_the_transpose(zoo, kind, size):
     """Also on a coarse grid: the template of a wide Gaussian has one."""
     source, shape = zoo.parts.source(zoo.parts.model(kind, size=size), zoo.parts.geom((120, 124)))
-    template, (part, n_values, row_bin) = make_template(source, shape), zoo.parts.part(source, shape)
+    template, (part, n_values, row_bin) = (
+        make_template(source, shape),
+        zoo.parts.part(source, shape),
+    )
     is_coarse = getattr(template, "step", 1) > 1
     assert is_coarse == (size > 0.4 and kind in ("Gaussian", "elongated"))
     rng = np.random.default_rng(2)
@@ -126,7 +126,9 @@ def test_point_holds_within_its_pixel(zoo):
 
 
 def test_coarse_grid_holds_while_it_is_good(zoo):
-    source, shape = zoo.parts.source(zoo.parts.model("Gaussian", size=0.65), zoo.parts.geom((200, 204)))
+    source, shape = zoo.parts.source(
+        zoo.parts.model("Gaussian", size=0.65), zoo.parts.geom((200, 204))
+    )
     template = make_template(source, shape)
     assert template.step == 3
     assert template.holds(shape + [0.3, 0.3, 0, 0, 0])

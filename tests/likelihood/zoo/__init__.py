@@ -41,8 +41,8 @@ __all__ = [
     "directional",
     "factors",
     "gammapy",
-    "perturb",
     "parts",
+    "perturb",
     "plain",
     "rebuild",
 ]

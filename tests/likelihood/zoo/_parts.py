@@ -37,9 +37,7 @@ def model(kind, x=0.1, y=-0.05, size=0.12):
         "Gaussian": lambda: GaussianSpatialModel(sigma=size, **place),
         "elongated": lambda: GaussianSpatialModel(sigma=size, e=0.6, phi=20 * u.deg, **place),
         "disk": lambda: DiskSpatialModel(r_0=size, edge_width=0.1, **place),
-        "generalised Gaussian": lambda: GeneralizedGaussianSpatialModel(
-            r_0=size, eta=0.4, **place
-        ),
+        "generalised Gaussian": lambda: GeneralizedGaussianSpatialModel(r_0=size, eta=0.4, **place),
         "shell": lambda: ShellSpatialModel(radius=size, width=0.3 * size, **place),
     }
     result = makers[kind]()
