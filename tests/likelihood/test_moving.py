@@ -1,4 +1,4 @@
-"""Blocks that follow a source: within their window, with derivatives and sums."""
+"""Blocks that follow a source within their window: derivatives, sums over other bins."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Templates of free shapes: samples are Gammapy's, coarse ones are fine ones."""
+"""Templates of free shapes: samples are Gammapy's, coarse ones the fine ones, all transposes."""
 
 import astropy.units as u
 import numpy as np
