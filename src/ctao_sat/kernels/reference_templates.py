@@ -182,3 +182,29 @@ def tap_matrix(nodes: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
         if node >= 0:
             matrix[row, node : node + len(shares)] = shares
     return matrix
+
+
+# -- shapes ---------------------------------------------------------------------------------------
+
+
+def gaussian(
+    lon: np.ndarray, lat: np.ndarray, lon_0: float, lat_0: float, sigma: float
+) -> np.ndarray:
+    """Return the surface brightness of a Gaussian on the sphere, whose integral is 1.
+
+    Parameters
+    ----------
+    lon, lat : array, shape (n,)
+        Directions in radians.
+    lon_0, lat_0, sigma : float
+        Position and width in radians.
+
+    Returns
+    -------
+    brightness : array, shape (n,)
+        Per steradian.
+    """
+    cosine = np.sin(lat) * np.sin(lat_0) + np.cos(lat) * np.cos(lat_0) * np.cos(lon - lon_0)
+    a = 1 - np.cos(sigma)
+    norm = 4 * np.pi * a * (1 - np.exp(-1 / a))
+    return np.exp(-0.5 * (1 - cosine) / a) / norm
