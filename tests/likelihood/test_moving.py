@@ -53,7 +53,7 @@ def test_sums_are_those_of_all_pixels(moving):
     part.table = np.array([[k, 1, n, k * n, 0, 0, 0] for k in range(3)])
     part.pixels, part.weights = pixels, np.ones(n)
     values = np.zeros(3 * n)
-    part._template.gather(part._samples(shape, 0).value, part, FIRST_VALUE, values)
+    part._state.template.gather(part._samples(shape, 0).value, part, FIRST_VALUE, values)
     np.testing.assert_allclose(sums, np.sum(values.reshape(3, n) * part.implicit.reshape(3, n), 1))
     assert source.center(shape)[0] > y0
 
@@ -124,7 +124,7 @@ def test_derivatives_are_changes(moving):
     out = {i: np.zeros(len(row_bin)) for i in source.free}
     part.add_slopes(shape, f, row_bin, out)
     part.implicit[...] = 0
-    part._cut = part._sums = None
+    part._cut = part._state.sums = None
     alone = part.derivatives(shape, f, row_bin, slopes, 1)
     for by_f, i in zip(alone.by_f, source.free, strict=True):
         assert out[i] @ slopes == pytest.approx(by_f @ f, rel=1e-8, abs=1e-8)
