@@ -18,8 +18,8 @@ from ctao_sat.likelihood._sources import MovingSources
 
 __all__ = ["descend"]
 
-# The search begins with steps of a quarter of a pixel, and ends with some of a hundredth.
-_FIRST_STEP, _LAST_STEP = 0.25, 0.01
+# The search begins with steps of a quarter of a pixel, and ends with a hundredth of that.
+_FIRST_STEP, _LAST_STEP = 0.25, 0.003
 # The parts of flux and size that a source keeps at first; in how many places it looks around.
 _FAINT, _SHRINK, _PLACES = 1e-3, 5, 60
 # What is gained by less is not worth another round; there are a few at most.
