@@ -125,6 +125,7 @@ class Record:
     """The numbers of a session, in the order in which they came."""
 
     folder: Path
+    name: str = "likelihood"
     rows: list[Row] = field(default_factory=list)
 
     def add(self, job: str, what: str, **numbers) -> Row:
@@ -145,7 +146,7 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         values = [{**asdict(row), "ratio": row.ratio} for row in self.rows]
         content = {"machine": describe_machine(), "rows": values}
-        paths = [self.folder / "likelihood.json", self.folder / "likelihood.csv"]
+        paths = [self.folder / f"{self.name}.json", self.folder / f"{self.name}.csv"]
         paths[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         with paths[1].open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([HEADER, *map(cells, self.rows)])
