@@ -16,7 +16,8 @@ name                            why it is here
 `new_evaluator`                 ``MapEvaluator.update`` is what a dataset calls itself; the PSF
                                 kernel of a dataset with one spatial bin is private to it
 `with_evaluators`,              a dataset keeps its evaluators in a private attribute
-`fresh_copy`
+`fresh_copy`,
+`renew_evaluators`
 `penalties`                     ``Datasets`` keeps them, and the covariance, in private attributes
 `set_covariance`                (as `penalties`)
 `unique_models`                 ``Datasets.models`` gathers covariances, at some cost
@@ -24,11 +25,17 @@ name                            why it is here
 `plain_stat_sum`                renamed in Gammapy's development branch
 ``CUTOUT_MARGIN``,              how Gammapy cuts out and divides pixels is in the namespaces of its
 ``MAX_OVERSAMPLING``            modules only
+`bound_datasets`                ``Fit`` passes its backends a bound method and nothing else
+`register_fit_tasks`            the registry of backends is outside of ``gammapy.modeling.__all__``
+`fit_task`                      (as `register_fit_tasks`)
+`share_state`                   nested models are compared by exchanging the ``__dict__`` of
+                                parameters
 ==============================  =================================================================
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from gammapy.catalog import SourceCatalog
@@ -38,6 +45,7 @@ from gammapy.datasets import map as _map
 from gammapy.datasets.evaluator import CUTOUT_MARGIN, MapEvaluator
 from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.modeling import Covariance, Parameters
+from gammapy.modeling.fit import Registry
 from gammapy.modeling.models import SkyModel, TemplateNPredModel
 from gammapy.modeling.models.spatial import MAX_OVERSAMPLING
 from gammapy.utils.regions import compound_region_to_regions
@@ -46,14 +54,19 @@ __all__ = [
     "CUTOUT_MARGIN",
     "MAX_OVERSAMPLING",
     "ThetaSquaredTable",
+    "bound_datasets",
     "compound_region_to_regions",
     "current_evaluator",
+    "fit_task",
     "fresh_copy",
     "new_evaluator",
     "penalties",
     "penalty_precision",
     "plain_stat_sum",
+    "register_fit_tasks",
+    "renew_evaluators",
     "set_covariance",
+    "share_state",
     "source_names",
     "unique_models",
     "with_evaluators",
@@ -261,6 +274,21 @@ def plain_stat_sum(dataset: Dataset) -> float:
     return float(dataset._stat_sum_likelihood())
 
 
+def renew_evaluators(datasets: Datasets) -> None:
+    """Let datasets make new evaluators of their models when they are next asked for predictions.
+
+    Gammapy keeps cutouts and kernels from where sources were.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        Their models stay as they are.
+    """
+    for dataset in datasets:
+        if isinstance(dataset, MapDataset):
+            dataset.models = dataset.models
+
+
 def fresh_copy(datasets: Datasets) -> Datasets:
     """Return shallow copies of datasets that have not evaluated their models yet.
 
@@ -283,3 +311,71 @@ def fresh_copy(datasets: Datasets) -> Datasets:
     fresh = Datasets(copies)
     fresh._penalties = datasets._penalties
     return fresh
+
+
+def bound_datasets(function: Callable) -> Datasets | None:
+    """Return the datasets whose statistic a function is.
+
+    Parameters
+    ----------
+    function : callable
+        What ``Fit`` passes to its backends.
+
+    Returns
+    -------
+    datasets : `~gammapy.datasets.Datasets` or None
+        None if it is anything but ``Datasets.stat_sum``, bound to an object of just this class.
+    """
+    datasets: Any = getattr(function, "__self__", None)
+    # A subclass may have another statistic.
+    if type(datasets) is Datasets and function == datasets.stat_sum:
+        return datasets
+    return None
+
+
+def register_fit_tasks(name: str, **tasks: Callable) -> None:
+    """Add a backend to those of ``Fit``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the backend.
+    **tasks : callable
+        For each of "optimize", "covariance" and "confidence" what does it.
+    """
+    for task, function in tasks.items():
+        Registry.register[task][name] = function
+
+
+def fit_task(task: str, name: str) -> Callable:
+    """Return what a backend of ``Fit`` does for a task.
+
+    Parameters
+    ----------
+    task : {"optimize", "covariance", "confidence"}
+        The task.
+    name : str
+        Name of the backend.
+
+    Returns
+    -------
+    function : callable
+        What ``Fit`` calls.
+    """
+    return Registry.get(task, name)
+
+
+def share_state(parameters: Parameters) -> bool:
+    """Return whether some parameters are different objects, yet always have the same value.
+
+    Parameters
+    ----------
+    parameters : `~gammapy.modeling.Parameters`
+        Each of them once.
+
+    Returns
+    -------
+    shared : bool
+        As they are while nested models are compared that differ in a link.
+    """
+    return len({id(vars(parameter)) for parameter in parameters}) < len(parameters)

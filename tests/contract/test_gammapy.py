@@ -57,17 +57,21 @@ def theta_squared(observations=None, **kwargs) -> Table:
 
 
 def test_all_is_what_is_tested():
-    # Of those that likelihoods need, the tests are in `test_gammapy_likelihood`.
+    # What likelihoods and fits need is tested in `test_gammapy_likelihood` and `test_gammapy_fit`.
     assert _gammapy.__all__ == [
         "ThetaSquaredTable",
+        "bound_datasets",
         "compound_region_to_regions",
         "current_evaluator",
+        "fit_task",
         "fresh_copy",
         "new_evaluator",
         "penalties",
         "penalty_precision",
         "plain_stat_sum",
+        "register_fit_tasks",
         "set_covariance",
+        "share_state",
         "source_names",
         "unique_models",
         "with_evaluators",

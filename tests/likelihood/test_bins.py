@@ -140,7 +140,9 @@ class Parts:
         self.map = ParameterMap(datasets.parameters)
         self.terms = build_terms(datasets, self.map, KernelCache(), Report())
         self.f = self.spectra(self.map.values())
-        self.quick, self.full = (self.terms.plan(self.f, full=full) for full in (False, True))
+        self.quick, self.full = (
+            self.terms.plan(self.f, self.map.values(), full=full) for full in (False, True)
+        )
 
     def spectra(self, p):
         return self.terms.spectra.compute(p, 0)[0]
@@ -311,7 +313,7 @@ def test_a_brighter_source_makes_a_new_plan_or_the_full_one(parts):
     """The noise of Fourier transforms grows with the source; a plan holds up to a brightness."""
     made = parts("plain")
     for factor in (1.0, 1e2, 1e4, 1e8):
-        plan = made.terms.plan(factor * made.f, full=False)
+        plan = made.terms.plan(factor * made.f, made.map.values(), full=False)
         assert is_valid(plan.arrays, factor * made.f)
         expected = statistic(made.full, factor * made.f)
         assert statistic(plan, factor * made.f) == pytest.approx(expected, rel=1e-11)
@@ -324,7 +326,7 @@ def test_a_negative_source_has_a_plan_of_its_own(parts, name, part):
     made = parts(name)
     sources = np.repeat(made.terms.signal, np.diff(made.terms.spectra.start))
     f = np.where(sources, part * made.f, made.f)
-    plan = made.terms.plan(f, full=False)
+    plan = made.terms.plan(f, made.map.values(), full=False)
     assert is_valid(plan.arrays, f)
     assert statistic(plan, f) == pytest.approx(statistic(made.full, f), rel=1e-11)
     assert len(plan.arrays.offset) <= len(made.full.arrays.offset)
@@ -336,7 +338,7 @@ def test_a_negative_source_has_a_plan_of_its_own(parts, name, part):
 def test_faint_negative_sources_are_cheap(parts):
     made = parts("plain")
     sources = np.repeat(made.terms.signal, np.diff(made.terms.spectra.start))
-    plan = made.terms.plan(np.where(sources, -1e-6 * made.f, made.f), full=False)
+    plan = made.terms.plan(np.where(sources, -1e-6 * made.f, made.f), made.map.values(), full=False)
     assert len(plan.arrays.offset) <= 1.2 * len(made.quick.arrays.offset)
     assert len(plan.arrays.offset) < 0.9 * len(made.full.arrays.offset)
 
@@ -348,6 +350,6 @@ def test_plans_do_not_pile_up(parts):
     sources = np.repeat(made.terms.signal, np.diff(made.terms.spectra.start))
     for i in range(40):
         f = np.where(sources, (-1) ** i * 40.0 ** (i % 7 - 5) * made.f, made.f)
-        plan = engine.plan_for(f)
+        plan = engine.plan_for(f, made.map.values())
         assert statistic(plan, f) == pytest.approx(statistic(made.full, f), rel=1e-11)
     assert len(engine._plans) <= 4

@@ -22,10 +22,12 @@ many parameter sets at once                          ``batch``
 to know what was left to Gammapy, and why            ``report``
 the minimum alone, without Gammapy's result objects  `optimize`
 several likelihoods of the same data                 a shared `KernelCache`
+Gammapy's own ``Fit`` and estimators, but faster     `register_fit_backend`
 ===================================================  ==============================================
 """
 
 from ctao_sat.errors import NotCompilable
+from ctao_sat.likelihood._backend import register_fit_backend
 from ctao_sat.likelihood._compiled import CompiledLikelihood, compile_likelihood
 from ctao_sat.likelihood._fit import CompiledFitResult, fit_compiled
 from ctao_sat.likelihood._kernels import KernelCache
@@ -43,4 +45,5 @@ __all__ = [
     "compile_likelihood",
     "fit_compiled",
     "optimize",
+    "register_fit_backend",
 ]

@@ -246,6 +246,10 @@ class CompiledLikelihood:
         """
         return expansion(self._engine, self._map, x)
 
+    def noise(self) -> float:
+        """Return the noise of the statistic if predictions are rounded to single precision."""
+        return self._engine.noise(self._map.values())
+
     def n_clipped(self, x: np.ndarray) -> int:
         """Return in how many bins with counts nothing is predicted."""
         return self._engine.n_clipped(self._map.values(x))

@@ -26,6 +26,7 @@ __all__ = ["Engine"]
 
 # Plans that are kept. One costs as much as some values with all bins: so many come before it.
 _MAX_PLANS, _PATIENCE = 4, 3
+_SINGLE = 1e-7
 
 
 class Engine:
@@ -183,6 +184,21 @@ class Engine:
             self._full = self.terms.plan(f, p, full=True, room=self._room)
             self._full.move(p)
         return self._full
+
+    def noise(self, p: np.ndarray) -> float:
+        """Return the noise of the statistic if predictions are rounded to single precision.
+
+        That of Fourier transforms: in each bin some 1e-7 of the largest prediction.
+        """
+        f, _, _ = self.spectra(p, 0)
+        plan = self.plan_for(f, p)
+        mu = self.counts(p, f, plan)
+        first, second = np.empty(len(mu)), np.empty(len(mu))
+        bin_derivatives(plan.arrays, mu, first, second)
+        # The statistic of bins without counts is twice the prediction.
+        n_summed = max(self.terms.n_bins - len(mu), 0)
+        peak = float(np.max(mu, initial=0.0))
+        return _SINGLE * peak * float(np.sqrt(np.sum(first**2) + 4 * n_summed))
 
     def n_clipped(self, p: np.ndarray) -> int:
         """Return the number of bins with counts whose prediction is truncated."""

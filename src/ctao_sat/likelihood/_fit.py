@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,22 @@ from gammapy.datasets import Datasets
 from gammapy.modeling import Covariance, CovarianceResult, Fit, FitResult
 from iminuit import Minuit
 
-from ctao_sat._gammapy import set_covariance, unique_models
+from ctao_sat._gammapy import renew_evaluators, set_covariance, unique_models
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood._compiled import CompiledLikelihood
-from ctao_sat.likelihood._guard import compare, perturbed
+from ctao_sat.likelihood._guard import agrees, agrees_near
 from ctao_sat.likelihood._kernels import KernelCache
-from ctao_sat.likelihood._optimize import Optimum, optimize
+from ctao_sat.likelihood._optimize import Optimum
 from ctao_sat.likelihood._report import Report
-from ctao_sat.likelihood._settle import settle
-from ctao_sat.likelihood._starts import scattered_starts
+from ctao_sat.likelihood._responses import free_shape_parameters
+from ctao_sat.likelihood._settle import find_optimum
 
 __all__ = ["CompiledFitResult", "fit_compiled"]
 
 log = logging.getLogger(__name__)
 
-# The part of a source that may be cut off without a word: a Gaussian has less beyond 5 sigma.
-_CUT_OFF = 1e-4
+# How often Gammapy fits free shapes at most, and when its statistic counts as stable.
+_REFITS, _STABLE = 5, 0.1
 
 
 class CompiledFitResult(FitResult):
@@ -115,69 +114,14 @@ def fit_compiled(
         return _by_gammapy(datasets, report)
     start = np.array([parameter.factor for parameter in likelihood.parameters])
     notes: list[str] = []
-    if guard and not (_check(likelihood, "start", notes) and _check_near(likelihood, notes)):
+    if guard and not (agrees(likelihood, "start", notes) and agrees_near(likelihood, notes)):
         return _refused(likelihood, start, notes)
-    optimum = _fit_shapes(likelihood, starts, errors)
-    if guard and not _check(likelihood, "optimum", notes):
+    optimum = find_optimum(likelihood, errors=errors, starts=starts)
+    if guard and not agrees(likelihood, "optimum", notes):
         return _refused(likelihood, start, notes)
+    # Compiled again on the way, the likelihood may have another report.
     likelihood.report.guard = notes if guard else ["off"]
     return _result(likelihood, optimum)
-
-
-def _fit_shapes(likelihood: CompiledLikelihood, starts: int, errors: str) -> Optimum:
-    """Return the lowest optimum; the parameters are set to it."""
-    report = likelihood.report
-    if not likelihood.sources:
-        optimum = optimize(likelihood, errors=errors)
-        likelihood.set_factors(optimum.x)
-        return optimum
-    before = np.array([parameter.value for parameter in likelihood.all_parameters])
-    optima = []
-    for x in scattered_starts(likelihood, starts):
-        likelihood.set_factors(x)
-        optima.append(optimize(likelihood, errors=errors))
-    optimum = min(optima, key=lambda end: (not end.success, end.stat))
-    likelihood.set_factors(optimum.x)
-    optimum, refits, stable = settle(likelihood, optimum, errors=errors)
-    if not stable:
-        optimum = replace(
-            optimum, success=False, message="Refits do not settle: each has another optimum."
-        )
-    # Compiled again, the likelihood has another report.
-    likelihood.report.shapes = [
-        *(f"start {i}: {end.stat:.4f}" for i, end in enumerate(optima, 1) if starts > 1),
-        *refits,
-        *_cutouts(likelihood, before),
-    ]
-    likelihood.report.timings = report.timings
-    return optimum
-
-
-def _cutouts(likelihood: CompiledLikelihood, before: np.ndarray) -> list[str]:
-    """Return which sources Gammapy's cutouts, kept from the start, would cut off."""
-    return [
-        f"{name}: {share:.1%} lie outside of the cutout that Gammapy's fit keeps from its start"
-        for name, share in likelihood.sources.cut_off(before).items()
-        if share > _CUT_OFF
-    ]
-
-
-def _check(likelihood: CompiledLikelihood, where: str, notes: list[str]) -> bool:
-    agrees, note = compare(likelihood, where)
-    notes.append(note)
-    return agrees
-
-
-def _check_near(likelihood: CompiledLikelihood, notes: list[str]) -> bool:
-    before = [(parameter.factor, parameter.value) for parameter in likelihood.parameters]
-    likelihood.set_factors(perturbed(likelihood))
-    try:
-        return _check(likelihood, "near the start", notes)
-    finally:
-        for parameter, (factor, value) in zip(likelihood.parameters, before, strict=True):
-            parameter.factor = factor
-            if parameter.value != value:
-                parameter.value = value
 
 
 def _refused(likelihood: CompiledLikelihood, start: np.ndarray, notes: list[str]):
@@ -189,8 +133,17 @@ def _refused(likelihood: CompiledLikelihood, start: np.ndarray, notes: list[str]
 
 
 def _by_gammapy(datasets: Datasets, report: Report) -> CompiledFitResult:
-    with np.errstate(all="ignore"):
-        result = Fit().run(datasets)
+    """Let Gammapy fit; with free shapes again with new evaluators, until its minimum is stable."""
+    models = unique_models(datasets)
+    has_free_shapes = any(free_shape_parameters(model) for model in models)
+    last = np.inf
+    for _ in range(_REFITS if has_free_shapes else 1):
+        with np.errstate(all="ignore"):
+            result = Fit().run(datasets)
+        renew_evaluators(datasets)
+        if not abs(result.total_stat - last) > _STABLE:
+            break
+        last = result.total_stat
     return CompiledFitResult(
         report=report,
         optimize_result=result.optimize_result,
@@ -201,9 +154,7 @@ def _by_gammapy(datasets: Datasets, report: Report) -> CompiledFitResult:
 def _result(likelihood: CompiledLikelihood, optimum: Optimum) -> CompiledFitResult:
     datasets = likelihood.datasets
     if likelihood.sources:
-        for dataset in datasets:
-            # Gammapy's evaluators hold cutouts and kernels from where sources have been.
-            dataset.models = dataset.models
+        renew_evaluators(datasets)
     models = datasets.models
     models.parameters.check_limits()
     covariance = _covariance(models.parameters, likelihood.parameters, optimum.covariance)

@@ -90,7 +90,7 @@ class Shape:
         index = [self.names.index(name) for name in ("lon_0", "lat_0", "sigma")]
         units = [self._units[i].to("rad") for i in index]
         at = [shape[i] * unit for i, unit in zip(index, units, strict=True)]
-        out = np.empty((N_DERIVATIVES, *np.shape(lon)))
+        out = np.zeros((N_DERIVATIVES, *np.shape(lon)))
         flat = [np.ravel(angle.value) for angle in (lon, lat)]
         gaussian(*flat, *at, order, out.reshape(N_DERIVATIVES, -1))
         first = np.array(units)

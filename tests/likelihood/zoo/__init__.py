@@ -20,16 +20,22 @@ from gammapy.modeling.models import FoVBackgroundModel, Models, PiecewiseNormSpa
 from . import _data, _extras, _irfs, _sky, _spectra
 from . import _plain as plain
 from ._asserts import assert_as_gammapy, assert_gradient, assert_same, factors, gammapy
+from ._counts import Counts
 from ._differences import derivative, directional
 from ._extras import perturb
+from ._free import N_FREE_CASES, FreeCase, build_free
 
 __all__ = [
     "N_CASES",
+    "N_FREE_CASES",
     "Case",
+    "Counts",
+    "FreeCase",
     "assert_as_gammapy",
     "assert_gradient",
     "assert_same",
     "build",
+    "build_free",
     "derivative",
     "directional",
     "factors",

@@ -30,10 +30,10 @@ FLUX = u.Unit("cm-2 s-1 TeV-1")
 POSITION = center("icrs")
 
 
-def axes(n_energy):
+def axes(n_energy, n_true=12):
     """Return reconstructed and true energy axis."""
     reco = MapAxis.from_energy_bounds(0.6, 20, nbin=n_energy, unit="TeV")
-    true = MapAxis.from_energy_bounds(0.4, 40, nbin=12, unit="TeV", name="energy_true")
+    true = MapAxis.from_energy_bounds(0.4, 40, nbin=n_true, unit="TeV", name="energy_true")
     return reco, true
 
 
@@ -55,8 +55,8 @@ def power_law(name="source", spatial_model=None):
     return SkyModel(spectral_model, spatial_model, name=name)
 
 
-def _content(geom, exposure):
-    reco, true = geom.axes["energy"], axes(1)[1]
+def _content(geom, exposure, n_true=12):
+    reco, true = geom.axes["energy"], axes(1, n_true)[1]
     maps = Map.from_geom(geom.to_image().to_cube([true]), unit="cm2 s")
     maps.data += exposure
     return {
@@ -154,6 +154,26 @@ def cube(npix=(12, 10), n_energy=6, *, asimov=False):
         source.spatial_model.freeze()
     sources[0].spectral_model.index.frozen = True
     return _filled([dataset], [*sources, norm], asimov)
+
+
+def moving(npix=(22, 20), n_energy=3, n_true=5, *, asimov=False):
+    """Return a cube with a Gaussian of free position and size, and a point of free position."""
+    geom, true = map_geom(npix, n_energy), axes(1, n_true)[1]
+    rad = MapAxis.from_bounds(0, 0.3, nbin=30, unit="deg", name="rad", node_type="edges")
+    # Of one pixel: there is no other place to take responses from.
+    place = WcsGeom.create(skydir=POSITION, npix=1, binsz=5)
+    content = _content(geom, 3e13, n_true) | {"background": _fall(geom, 1)}
+    content["psf"] = PSFMap.from_gauss(true, rad, sigma=0.06 * u.deg, geom=place)
+    kernel = content["edisp"].get_edisp_kernel(position=POSITION)
+    content["edisp"] = EDispKernelMap.from_edisp_kernel(kernel, geom=place)
+    dataset = MapDataset(name="cube", **content)
+    extended, point = GaussianSpatialModel(sigma=0.18 * u.deg), PointSpatialModel()
+    for shape, (x, y) in ((extended, (0.12, -0.08)), (point, (-0.288, 0.267))):
+        there = POSITION.spherical_offsets_by(x * u.deg, y * u.deg)
+        shape.lon_0.quantity, shape.lat_0.quantity = there.ra.to("deg"), there.dec.to("deg")
+    models = [power_law("extended", extended), power_law("point", point)]
+    models[1].spectral_model.index.frozen = True
+    return _filled([dataset], [*models, FoVBackgroundModel(dataset_name="cube")], asimov)
 
 
 def flux_points(change=None):

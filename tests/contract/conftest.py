@@ -1,0 +1,131 @@
+"""Gammapy's own tests, run with the fit backend "ctao_sat" in a process of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Some minutes: it runs where it is named on the command line.
+collect_ignore = ["test_gammapy_fit_backend_whole.py"]
+
+
+# Where numbers of Gammapy's tests differ, by the kind of difference: each has a test of its own
+# in test_gammapy_fit_backend.py that shows it, and who is right. With each, a number that fails.
+DIFFERENCES = {
+    "minimum": {
+        "estimators.points.tests.test_lightcurve"
+        "::test_lightcurve_estimator_spectrum_datasets_largerbin": "0.909646",
+        "estimators.points.tests.test_lightcurve::test_dataset_stat_type": "5.824218",
+        "estimators.points.tests.test_sed::test_run_pwl": "3.82374",
+        "estimators.points.tests.test_sed::test_run_pwl_parameter_range": "-155.75408",
+    },
+    "hesse": {
+        "modeling.tests.test_fit::test_run_linked[minuit]": "4.764560e-16",
+        "datasets.tests.test_flux_points::test_stat_profile": "110.244116",
+    },
+    "degenerate": {
+        "makers.background.tests.test_fov::test_fov_bkg_maker_fit": "0.901523",
+        "makers.background.tests.test_fov::test_fov_bkg_maker_fit_with_tilt": "0.901523",
+    },
+    "options": {
+        "estimators.points.tests.test_lightcurve::test_lightcurve_estimator_fit_options": "0.2",
+    },
+}
+
+
+class Suite:
+    """What became of Gammapy's tests.
+
+    Parameters
+    ----------
+    report : dict
+        What the plugin ``switched_backend`` has written.
+    output : str
+        What pytest has printed.
+    """
+
+    def __init__(self, report, output):
+        self.outcomes = {name: outcome for name, (outcome, _) in report["outcomes"].items()}
+        self.failures = {
+            name: message
+            for name, (outcome, message) in report["outcomes"].items()
+            if outcome == "failed"
+        }
+        self.ways, self.reasons, self.output = report["ways"], report["reasons"], output
+
+    def count(self, outcome):
+        """Return how many tests ended so."""
+        return list(self.outcomes.values()).count(outcome)
+
+    def share(self, task):
+        """Return the share of calls of a task that ran compiled, at least in part.
+
+        Fits of what is no dataset of Gammapy's, but a formula made up by its tests, do not count.
+        """
+        done = {way: self.ways.get(f"{task}: {way}", 0) for way in ("compiled", "partly", "minuit")}
+        return (done["compiled"] + done["partly"]) / sum(done.values())
+
+    def check(self, differences):
+        """Look whether the tests that fail are those that are known, with those numbers."""
+        known = {
+            f"gammapy.{name}": number
+            for tests in differences.values()
+            for name, number in tests.items()
+        }
+        expected = {name for name in self.outcomes if name in known}
+        assert set(self.failures) == expected, self.output
+        for name, message in self.failures.items():
+            assert known[name] in message, message
+
+    def print(self):
+        """Print how the tests ended and how the fits ran."""
+        ends = ", ".join(
+            f"{self.count(outcome)} {outcome}"
+            for outcome in ("passed", "failed", "no data", "skipped")
+        )
+        print(f"\nGammapy's tests with the backend 'ctao_sat': {ends}")
+        for way, n in sorted(self.ways.items()):
+            print(f"{n:6d} {way}")
+        for reason, n in self.reasons.items():
+            print(f"{n:6d} not compiled as a whole: {reason[:120]}")
+        for task in ("optimize", "covariance", "confidence"):
+            if any(way.startswith(task) for way in self.ways):
+                print(f"  compiled, {task}: {self.share(task):.1%}")
+
+
+@pytest.fixture(scope="session")
+def differences():
+    """Return the tests of Gammapy whose numbers differ, by the kind of difference."""
+    return DIFFERENCES
+
+
+@pytest.fixture(scope="session")
+def gammapy_suite(tmp_path_factory):
+    """Return a function from modules, or tests, of Gammapy to what becomes of them."""
+
+    def run(*names):
+        folder = tmp_path_factory.mktemp("gammapy-suite")
+        # Nothing of this project's configuration shall hold for Gammapy's tests.
+        (folder / "pytest.ini").write_text("[pytest]\n")
+        environment = {
+            **os.environ,
+            "SWITCHED_BACKEND_REPORT": str(folder / "report.json"),
+            "PYTHONPATH": str(Path(__file__).parent),
+        }
+        command = [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "switched_backend"),
+            *("-p", "no:cacheprovider", "-p", "no:warnings", "--tb=short"),
+            *("-c", str(folder / "pytest.ini"), "--rootdir", str(folder), "--pyargs", *names),
+        ]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (folder / "report.json").exists(), done.stdout[-4000:] + done.stderr[-4000:]
+        suite = Suite(json.loads((folder / "report.json").read_text()), done.stdout)
+        suite.print()
+        return suite
+
+    return run
