@@ -101,10 +101,10 @@ def steps_over_kinks(datasets: Datasets) -> np.ndarray:
     """Return steps for second differences: half a pixel for points, else a third of the error.
 
     Gammapy shares a point source among the four pixels around it: its statistic has a kink
-    wherever the source crosses the centre of a pixel, and none of the curvature that is in the
-    kinks in between. The smallest range that has its share of them, wherever the source is, is one
-    pixel: half a pixel to both sides. With smaller steps errors differ by 20 per cent with the place
-    of the source in its pixel.
+    wherever the source crosses the centre of a pixel, and in between it lacks the curvature that
+    is in the kinks. The smallest range that has its share of them, wherever the source is, is one
+    pixel: half a pixel to both sides. With smaller steps errors depend on where in its pixel the
+    source is, by up to a fifth.
     """
     half = float(min(np.min(d.counts.geom.pixel_scales.to_value("deg")) for d in datasets)) / 2
     steps = np.array([p.error / 3 for p in free_parameters(datasets)])
