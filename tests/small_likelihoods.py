@@ -36,6 +36,7 @@ __all__ = [
     "gti",
     "map_on_off",
     "on_off",
+    "own_point",
     "point",
     "power_law",
     "psf",
@@ -223,3 +224,24 @@ def datasets(kind, seed=20261101):
     result.models = Models(models)
     _fill(result, np.random.default_rng(seed))
     return result
+
+
+class OwnPoint(PointSpatialModel):
+    """A point whose integral over pixels is its own, as far as anyone can tell."""
+
+    tag = "OwnPoint"
+    lon_0 = PointSpatialModel.lon_0
+    lat_0 = PointSpatialModel.lat_0
+
+    def integrate_geom(self, geom, oversampling_factor=None):
+        """Return that of a point."""
+        return super().integrate_geom(geom, oversampling_factor)
+
+
+def own_point(model):
+    """Return the position of a point source as a model that cannot be compiled, frozen."""
+    usual = model.spatial_model
+    values = {parameter.name: parameter.quantity for parameter in usual.parameters}
+    own = OwnPoint(**values, frame=usual.frame)
+    own.freeze()
+    return own

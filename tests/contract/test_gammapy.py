@@ -59,6 +59,8 @@ def theta_squared(observations=None, **kwargs) -> Table:
 def test_all_is_what_is_tested():
     # What likelihoods and fits need is tested in `test_gammapy_likelihood` and `test_gammapy_fit`.
     assert _gammapy.__all__ == [
+        "CUTOUT_MARGIN",
+        "MAX_OVERSAMPLING",
         "ThetaSquaredTable",
         "bound_datasets",
         "compound_region_to_regions",
@@ -70,6 +72,7 @@ def test_all_is_what_is_tested():
         "penalty_precision",
         "plain_stat_sum",
         "register_fit_tasks",
+        "renew_evaluators",
         "set_covariance",
         "share_state",
         "source_names",

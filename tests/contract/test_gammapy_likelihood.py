@@ -14,6 +14,7 @@ from gammapy.maps import Map, RegionGeom
 from gammapy.modeling.models import (
     DatasetModels,
     GaussianPrior,
+    GaussianSpatialModel,
     Models,
     PowerLawNormSpectralModel,
     TemplateNPredModel,
@@ -22,12 +23,15 @@ from gammapy.stats import GaussianPriorPenalty
 
 from ctao_sat import _gammapy
 from ctao_sat._gammapy import (
+    CUTOUT_MARGIN,
+    MAX_OVERSAMPLING,
     current_evaluator,
     fresh_copy,
     new_evaluator,
     penalties,
     penalty_precision,
     plain_stat_sum,
+    renew_evaluators,
     set_covariance,
     unique_models,
     with_evaluators,
@@ -40,6 +44,7 @@ SIGNATURES = {
     "penalties": ["datasets"],
     "penalty_precision": ["penalty"],
     "plain_stat_sum": ["dataset"],
+    "renew_evaluators": ["datasets"],
     "set_covariance": ["datasets", "parameters", "matrix"],
     "unique_models": ["datasets"],
     "with_evaluators": ["dataset", "evaluators"],
@@ -257,6 +262,40 @@ def test_a_fresh_copy_forgets_old_cutouts(small, datasets, dataset, source):
 
 
 # -- models, penalties, covariance ----------------------------------------------------------------
+
+
+def test_renewed_evaluators_forget_old_cutouts(datasets, dataset, source):
+    before = datasets.stat_sum()
+    models, position = list(dataset.models), source.spatial_model.lat_0
+    position.value += 0.05
+    expected = fresh_copy(datasets).stat_sum()
+    assert abs(expected - before) > 1
+    renew_evaluators(datasets)
+    assert dataset.evaluators["source"].exposure is None
+    assert list(dataset.models) == models
+    assert datasets.stat_sum() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_margin_of_a_cutout(dataset, source):
+    dataset.npred_signal()
+    evaluator = dataset.evaluators["source"]
+    width = evaluator.psf_width + 2 * (source.evaluation_radius + CUTOUT_MARGIN)
+    assert u.isclose(evaluator.cutout_width, width)
+
+
+def test_pixels_are_divided_into_no_more_parts(monkeypatch):
+    """A Gaussian of no size would have infinitely many."""
+    geom = RegionGeom.create("icrs;circle(0, 0, 0.1)").to_wcs_geom(width_min="0.2 deg").to_image()
+    model, factors = GaussianSpatialModel(sigma="1e-9 deg"), []
+
+    def upsample(geom, factor, **kwargs):
+        factors.append(factor)
+        raise StopIteration
+
+    monkeypatch.setattr(type(geom), "upsample", upsample)
+    with pytest.raises(StopIteration):
+        model.integrate_geom(geom)
+    assert factors == [MAX_OVERSAMPLING]
 
 
 def test_unique_models(small):

@@ -252,7 +252,7 @@ def test_an_upper_limit_without_counts_is_where_the_statistic_has_risen_by_four(
 def test_what_derivatives_do_not_find_is_sought_by_differences(small, monkeypatch):
     found = optimize(compile_likelihood(small.datasets("spectrum")), errors="migrad")
     failed = dataclasses.replace(found, success=False, message="Failed.", stat=found.stat + 1)
-    monkeypatch.setattr(backend, "optimize", lambda *_, **__: failed)
+    monkeypatch.setattr(backend, "find_optimum", lambda *_, **__: failed)
     result = Fit(backend="ctao_sat").optimize(small.datasets("spectrum"))
     assert result.success
     assert result.message.endswith("By differences, for with derivatives: Failed.")
@@ -338,7 +338,9 @@ def test_datasets_that_do_not_compile_are_minuits(datasets, caplog):
 def test_a_free_position_is_named(small):
     datasets = small.datasets("cube")
     datasets.models["second"].parameters.freeze_all()
+    datasets.models["source"].spatial_model = small.own_point(datasets.models["source"])
     datasets.models["source"].spatial_model.lat_0.frozen = False
+    datasets.models = list(datasets.models)
     messages = run_all(datasets)
     assert all("By Gammapy: model 'source' in dataset 'cube'" in message for message in messages)
     assert 0 < datasets.models["source"].spatial_model.lat_0.error < 0.1

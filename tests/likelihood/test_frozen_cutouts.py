@@ -1,4 +1,4 @@
-"""A source that grows is not cut off: Gammapy keeps the cutout of where, and how large, it began."""
+"""A source that grows is not cut off: Gammapy keeps the cutout of where and how it began."""
 
 import astropy.units as u
 import numpy as np

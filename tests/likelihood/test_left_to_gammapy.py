@@ -33,6 +33,11 @@ class OwnGaussian(GaussianSpatialModel):
     """A shape that integrates over pixels in its own way."""
 
     tag = "OwnGaussian"
+    lon_0 = GaussianSpatialModel.lon_0
+    lat_0 = GaussianSpatialModel.lat_0
+    sigma = GaussianSpatialModel.sigma
+    e = GaussianSpatialModel.e
+    phi = GaussianSpatialModel.phi
 
     def integrate_geom(self, geom, oversampling_factor=None):
         """Return the integral with pixels divided by two."""
@@ -43,7 +48,9 @@ def _free_shape(zoo):
     """Return a cube with a free shape that only Gammapy can evaluate."""
     datasets = zoo.plain.cube()
     source, usual = datasets.models["extended"], datasets.models["extended"].spatial_model
-    source.spatial_model = OwnGaussian(**{p.name: p for p in usual.parameters}, frame=usual.frame)
+    values = {parameter.name: parameter.quantity for parameter in usual.parameters}
+    source.spatial_model = OwnGaussian(**values, frame=usual.frame)
+    source.spatial_model.freeze()
     source.spatial_model.sigma.frozen = False
     datasets.models = list(datasets.models)
     return datasets

@@ -51,7 +51,7 @@ def gather_patch(table, pixels, weights, psf, samples, corner, place, values):
     values : array
         Filled.
     """
-    n_y, n_x = samples.shape
+    y0, y1, x0, x1 = _used(samples)
     k_y, k_x = psf.shape[1], psf.shape[2]
     for b in range(table.shape[0]):
         first, n_columns, n_rows = table[b, 0], table[b, 1], table[b, 2]
@@ -59,16 +59,26 @@ def gather_patch(table, pixels, weights, psf, samples, corner, place, values):
             # Element of the kernel for the first sample.
             y = pixels[table[b, 5] + r, 0] - corner[0] + k_y // 2
             x = pixels[table[b, 5] + r, 1] - corner[1] + k_x // 2
-            reached = y >= 0 and x >= 0 and y < k_y + n_y - 1 and x < k_x + n_x - 1
+            low_y, high_y = max(y0, y - k_y + 1), min(y1, y + 1)
+            low_x, high_x = max(x0, x - k_x + 1), min(x1, x + 1)
             for c in range(n_columns):
                 total = 0.0
-                if reached:
-                    for i in range(max(0, y - k_y + 1), min(n_y, y + 1)):
-                        for j in range(max(0, x - k_x + 1), min(n_x, x + 1)):
-                            if samples[i, j] != 0.0:
-                                total += samples[i, j] * psf[first + c, y - i, x - j]
+                for i in range(low_y, high_y):
+                    for j in range(low_x, high_x):
+                        total += samples[i, j] * psf[first + c, y - i, x - j]
                 at = c * n_rows + r
                 values[table[b, place] + at] = weights[table[b, 6] + at] * total
+
+
+@kernel
+def _used(samples):
+    """Return the first and the last + 1 row, then column, in which samples are not zero."""
+    y0, y1, x0, x1 = samples.shape[0], 0, samples.shape[1], 0
+    for i in range(samples.shape[0]):
+        for j in range(samples.shape[1]):
+            if samples[i, j] != 0.0:
+                y0, y1, x0, x1 = min(y0, i), max(y1, i + 1), min(x0, j), max(x1, j + 1)
+    return y0, y1, x0, x1
 
 
 @kernel

@@ -74,7 +74,7 @@ class CompiledLikelihood:
         parameters = list({id(p): p for model in models for p in model.parameters}.values())
         self.report = Report()
         self._map = ParameterMap(parameters)
-        priors = build_priors(self.datasets, self._map.all, self._map.free)
+        self._priors = priors = build_priors(self.datasets, self._map.all, self._map.free)
         terms = build_terms(self.datasets, self._map, self._kernels, self.report, reuse=reuse)
         self._signature = Signature(self.datasets, self._map, terms, priors)
         if self._watch:
@@ -236,8 +236,13 @@ class CompiledLikelihood:
         return MovingSources(self._engine.moving, self._map)
 
     def anchor(self) -> None:
-        """Take PSF and energy dispersion from where the sources are now: compile again."""
-        self._compile(reuse=False)
+        """Take PSF and energy dispersion from where the sources are now.
+
+        Those of sources that have hardly moved are kept.
+        """
+        p = self._map.values()
+        self._engine.terms.anchor(p, self._map, self._kernels)
+        self._engine = Engine(self._engine.terms, self._priors, p)
 
     def expand(self, x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Return the statistic, its gradient and its second derivatives, if all is compiled.

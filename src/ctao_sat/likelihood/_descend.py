@@ -32,6 +32,8 @@ class _Function(Protocol):
     def hessian(self, x: np.ndarray) -> np.ndarray: ...
     def forget(self) -> None: ...
 
+    has_rough_curvature: bool
+
 
 @dataclass(frozen=True)
 class _Axis:
@@ -42,7 +44,12 @@ class _Axis:
 
 
 def descend(
-    likelihood: CompiledLikelihood, function: _Function, start: np.ndarray, limits: np.ndarray
+    likelihood: CompiledLikelihood,
+    function: _Function,
+    start: np.ndarray,
+    limits: np.ndarray,
+    *,
+    near: bool = False,
 ) -> Approach:
     """Go downhill to a minimum.
 
@@ -56,6 +63,8 @@ def descend(
         Factors to begin with.
     limits : array, shape (2, n)
         Lowest and highest values.
+    near : bool
+        Whether the start is a minimum but for a little.
 
     Returns
     -------
@@ -63,12 +72,18 @@ def descend(
         Converged if no step lowers the statistic.
     """
     sources = likelihood.sources
-    x = _first_descent(sources, function, np.clip(sources.started(start), *limits), limits)
+    x = np.clip(start, *limits)
+    if not near:
+        x = _first_descent(sources, function, np.clip(sources.started(x), *limits), limits)
+    # Where derivatives of large sources are slow, approximate curvatures show the way.
+    function.has_rough_curvature = True
     end = approach(function, x, limits)
+    if not near:
+        end = _look_around(sources, function, end, limits, end.x)
     for _ in range(_ROUNDS):
         axes = [_Axis(*axis) for axis in sources.pixel_axes(end.x)]
         if not axes:
-            return end
+            break
         before = function.value(end.x)
         x = _search(function, end.x, limits, axes)
         # Where they are found to be best, positions are held while all else follows.
@@ -78,6 +93,8 @@ def descend(
         end = approach(function, x, pinned)
         if not function.value(end.x) < before - _GAIN:
             break
+    function.has_rough_curvature = False
+    function.forget()
     outside = (end.x <= limits[0]) | (end.x >= limits[1])
     return Approach(end.x, end.held & outside, end.converged)
 
@@ -93,24 +110,36 @@ def _first_descent(
     bounds = _bounds(sources, start, limits)
     with sources.approximate():
         end = approach(function, start, bounds)
-        for name, index in sources.flux_parameters().items():
-            if not sources.is_point(name):
-                continue
-            places = sources.nearby(name, end.x, _PLACES)
-            if np.any((end.x[index] <= bounds[0, index]) & (start[index] > 0)):
-                own, lost = sources.own_parameters(name), end.x.copy()
-                lost[own] = start[own]
-                places += sources.nearby(name, lost, _PLACES)
-            places = [np.clip(x, *bounds) for x in places]
-            values = [function.value(x) for x in places]
-            lowest = int(np.nanargmin(values))
-            if lowest == 0:
-                continue
-            other = approach(function, places[lowest], bounds)
-            if function.value(other.x) < function.value(end.x):
-                end = other
+        end = _look_around(sources, function, end, bounds, start)
     function.forget()
     return end.x
+
+
+def _look_around(
+    sources: MovingSources,
+    function: _Function,
+    end: Approach,
+    bounds: np.ndarray,
+    start: np.ndarray,
+) -> Approach:
+    """Return where steps lead if points go where their flux fits better, within the PSF's reach."""
+    for name, index in sources.flux_parameters().items():
+        if not sources.is_point(name):
+            continue
+        places = sources.nearby(name, end.x, _PLACES)
+        if np.any((end.x[index] <= bounds[0, index]) & (start[index] > 0)):
+            own, lost = sources.own_parameters(name), end.x.copy()
+            lost[own] = start[own]
+            places += sources.nearby(name, lost, _PLACES)
+        places = [np.clip(x, *bounds) for x in places]
+        values = [function.value(x) for x in places]
+        lowest = int(np.nanargmin(values))
+        if lowest == 0:
+            continue
+        other = approach(function, places[lowest], bounds)
+        if function.value(other.x) < function.value(end.x):
+            end = other
+    return end
 
 
 def _bounds(sources: MovingSources, start: np.ndarray, limits: np.ndarray) -> np.ndarray:

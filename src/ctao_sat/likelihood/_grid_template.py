@@ -17,7 +17,7 @@ from ctao_sat.likelihood._pixels import Box
 from ctao_sat.likelihood._samples import Samples, differentiate
 from ctao_sat.likelihood._shape import Shape
 
-__all__ = ["GridTemplate"]
+__all__ = ["GridTemplate", "coarse_step"]
 
 # Samples by sigma of a Gaussian on a coarse grid. A spline of fifth order through four of them is
 # good to 1e-7 of the maximum.
@@ -41,7 +41,7 @@ class GridTemplate:
 
     def __init__(self, source: Shape, shape: np.ndarray):
         self._source = source
-        self.step = self._coarse_step(shape)
+        self.step = coarse_step(source, shape, rough=source.is_rough)
         if self.step > 1:
             self._make_coarse(shape)
         else:
@@ -49,39 +49,11 @@ class GridTemplate:
 
     # -- the grid -------------------------------------------------------------------------------
 
-    def _coarse_step(self, shape: np.ndarray) -> int:
-        """Return the distance of samples in pixels; 1 unless the source is smooth and inside."""
-        source = self._source
-        if not source.is_smooth:
-            return 1
-        sigma, minor = self._widths(shape)
-        step = int(minor / np.max(source.pixels.scales) // _LEAST_SAMPLES)
-        if step < 2:
-            return 1
-        half = self._half_width(sigma)
-        inside = all(
-            half <= at <= n - 1 - half
-            for at, n in zip(source.center(shape), source.pixels.shape, strict=True)
-        )
-        return step if inside or source.is_rough else 1
-
-    def _widths(self, shape: np.ndarray) -> tuple[float, float]:
-        """Return sigma along the long and the short axis, in degrees."""
-        source = self._source
-        at = source.names.index("sigma")
-        sigma = abs(float(shape[at])) * source._units[at].to("deg")
-        e = min(abs(float(shape[source.names.index("e")])), 1.0)
-        return sigma, sigma * np.sqrt(1 - e**2)
-
-    def _half_width(self, sigma: float) -> float:
-        """Return how far a Gaussian reaches, in pixels."""
-        return _END * sigma / float(np.min(self._source.pixels.scales))
-
     def _make_coarse(self, shape: np.ndarray) -> None:
         source, step = self._source, self.step
-        sigma, _ = self._widths(shape)
+        sigma, _ = source.widths(shape)
         # Room to move by a sigma, and to grow by a quarter.
-        half = self._half_width(1.25 * sigma) + sigma / float(np.min(source.pixels.scales))
+        half = _half_width(source, 1.25 * sigma) + sigma / float(np.min(source.pixels.scales))
         self._nodes = tuple(
             node_pixels(at, half, step, total)
             for at, total in zip(source.center(shape), source.pixels.shape, strict=True)
@@ -160,17 +132,15 @@ class GridTemplate:
 
     def holds(self, shape: np.ndarray) -> bool:
         """Return whether the samples that the template has are those that the shape needs."""
-        if self.step == 1:
-            return self._coarse_step(shape) == 1 and self._fine_box(shape) == (
-                self._box,
-                self._factor,
-            )
         source = self._source
-        sigma, minor = self._widths(shape)
+        is_fine = coarse_step(source, shape, rough=source.is_rough) == 1
+        if self.step == 1:
+            return is_fine and self._fine_box(shape) == (self._box, self._factor)
+        sigma, minor = source.widths(shape)
         samples = minor / float(np.max(source.pixels.scales)) / self.step
-        if not _LEAST_SAMPLES <= samples <= _MOST_SAMPLES or self._coarse_step(shape) == 1:
+        if is_fine or not _LEAST_SAMPLES <= samples <= _MOST_SAMPLES:
             return False
-        half = self._half_width(sigma)
+        half = _half_width(source, sigma)
         return all(
             # What lies beyond the map is not to be had.
             max(at - half, 0) >= nodes[0] - self.step
@@ -286,6 +256,42 @@ class GridTemplate:
 
     def _transposed(self, images: np.ndarray) -> np.ndarray:
         return fft.irfft2(fft.rfft2(images) * np.conj(self._transfer), s=self.shape)
+
+
+def coarse_step(source: Shape, shape: np.ndarray, *, rough: bool) -> int:
+    """Return the distance of samples in pixels; 1 unless the source is smooth and inside.
+
+    Parameters
+    ----------
+    source : `Shape`
+        The source.
+    shape : array, shape (n,)
+        Its position and size.
+    rough : bool
+        Whether it may reach beyond the map.
+
+    Returns
+    -------
+    step : int
+        As large as the source allows.
+    """
+    if not source.is_smooth:
+        return 1
+    sigma, minor = source.widths(shape)
+    step = int(minor / np.max(source.pixels.scales) // _LEAST_SAMPLES)
+    if step < 2:
+        return 1
+    half = _half_width(source, sigma)
+    inside = all(
+        half <= at <= n - 1 - half
+        for at, n in zip(source.center(shape), source.pixels.shape, strict=True)
+    )
+    return step if inside or rough else 1
+
+
+def _half_width(source: Shape, sigma: float) -> float:
+    """Return how far a Gaussian reaches, in pixels."""
+    return _END * sigma / float(np.min(source.pixels.scales))
 
 
 def _padded(box: Box, size: tuple[int, ...]) -> Box:

@@ -1,6 +1,7 @@
 """Responses to models with a free shape: blocks of a plan that follow the parameters."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -11,7 +12,7 @@ from ctao_sat.likelihood._pixels import Box
 from ctao_sat.likelihood._samples import Samples
 from ctao_sat.likelihood._shape import Shape
 from ctao_sat.likelihood._spectra import SpectrumRequest
-from ctao_sat.likelihood._templates import make_template
+from ctao_sat.likelihood._templates import make_template, reaches_beyond
 
 __all__ = ["MovingPart", "MovingResponse", "ShapeDerivatives"]
 
@@ -108,6 +109,15 @@ class ShapeDerivatives:
 
 
 @dataclass
+class _State:
+    """A template, what its samples add to the sums, and the samples at the last shape."""
+
+    template: Any = None
+    sums: np.ndarray | None = None
+    known: tuple[bytes, int, Samples] | None = None
+
+
+@dataclass
 class MovingPart:
     """The blocks of one moving response in a plan.
 
@@ -139,11 +149,12 @@ class MovingPart:
     def __post_init__(self):
         self.implicit = np.zeros((len(self.response.exposure), 0, 0))
         self._blocks: list[tuple] = []
-        self._template = None
-        self._shape: np.ndarray | None = None
-        self._is_rough = False
+        # A template for minimisers on their way, and the exact one.
+        self._states = {True: _State(), False: _State()}
+        self._state = self._states[False]
+        self._filled: tuple[bool, bytes] | None = None
+        self._sums = np.zeros(0)
         self._cut: np.ndarray | None = None
-        self._known: tuple[bytes, int, Samples] | None = None
 
     # -- building -------------------------------------------------------------------------------
 
@@ -171,16 +182,18 @@ class MovingPart:
     def holds(self, p: np.ndarray) -> bool:
         """Return whether the template stays in the window; prepares it."""
         shape, source = p[self.response.index], self.response.source
-        same = self._shape is not None and np.array_equal(shape, self._shape)
-        if (same and self._is_rough == source.is_rough) or not np.isfinite(shape).all():
+        if not np.isfinite(shape).all():
             return True
-        self._is_rough = source.is_rough
-        if self._template is None or not self._template.holds(shape):
+        is_rough = source.is_rough and reaches_beyond(source, shape)
+        self._state = state = self._states[is_rough]
+        if self._filled == (is_rough, shape.tobytes()):
+            return True
+        if state.template is None or not state.template.holds(shape):
             template = make_template(source, shape)
             if not _is_within(template.reach(), self.window, source.pixels.shape):
                 return False
-            self._template, self._sums = template, None
-            self._shape = self._known = None
+            self._state = self._states[is_rough] = _State(template)
+            self._filled = None
         return True
 
     def update(self, p: np.ndarray, values: np.ndarray, sums: np.ndarray) -> None:
@@ -196,26 +209,24 @@ class MovingPart:
             Added to.
         """
         shape = p[self.response.index]
-        if self._shape is None or not np.array_equal(shape, self._shape):
+        key = self._state is self._states[True], shape.tobytes()
+        if self._filled != key and self._state.template is not None:
             samples = self._samples(shape, 0).value
-            self._template.gather(samples, self, FIRST_VALUE, values)
-            self._implicit = self._total(samples)
-            self._shape = shape
-        sums[self.column : self.column + len(self._implicit)] += self._implicit
+            self._state.template.gather(samples, self, FIRST_VALUE, values)
+            self._sums = np.tensordot(self._sample_sums(), samples, axes=2)
+            self._filled = key
+        sums[self.column : self.column + len(self._sums)] += self._sums
 
     def _samples(self, shape: np.ndarray, order: int) -> Samples:
-        key = shape.tobytes()
-        if self._known is None or self._known[0] != key or self._known[1] < order:
-            self._known = key, order, self._template.samples(shape, order)
-        return self._known[2]
-
-    def _total(self, samples: np.ndarray) -> np.ndarray:
-        return np.tensordot(self._sample_sums(), samples, axes=2)
+        state, key = self._state, shape.tobytes()
+        if state.known is None or state.known[0] != key or state.known[1] < order:
+            state.known = key, order, state.template.samples(shape, order)
+        return state.known[2]
 
     def _sample_sums(self) -> np.ndarray:
-        if self._sums is None:
-            self._sums = self._template.sums(self)
-        return self._sums
+        if self._state.sums is None:
+            self._state.sums = self._state.template.sums(self)
+        return self._state.sums
 
     def cut_sums(self, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """Return what samples on a part of the map add to the sums, shape (n_k, n_y, n_x)."""
@@ -254,7 +265,7 @@ class MovingPart:
             The curvature is zero for order 1.
         """
         samples = self._samples(p[self.response.index], order)
-        say = self._template.scatter(self, row_bin, slopes) + self._sample_sums()
+        say = self._state.template.scatter(self, row_bin, slopes) + self._sample_sums()
         by_f = np.array([np.tensordot(say, first, axes=2) for first in samples.first])
         n = len(samples.first)
         second = np.zeros((n, n))
@@ -271,7 +282,7 @@ class MovingPart:
         own = f[self.column : self.column + len(self.response.exposure)]
         scratch = np.empty(len(self.weights))
         for i, first in zip(self.response.free_index, samples.first, strict=True):
-            self._template.gather(first, self, FIRST_WEIGHT, scratch, -np.inf)
+            self._state.template.gather(first, self, FIRST_WEIGHT, scratch, -np.inf)
             add_columns(self.table, scratch, own, row_bin, out[int(i)])
 
 

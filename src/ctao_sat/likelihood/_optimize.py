@@ -66,7 +66,9 @@ class Optimum:
         return self.make_minuit()
 
 
-def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimum:
+def optimize(
+    likelihood: CompiledLikelihood, *, errors: str = "hesse", near: bool = False
+) -> Optimum:
     """Minimise the statistic, starting from the present parameters.
 
     The parameters are not changed; `ctao_sat.dl5.fit` sets them and returns Gammapy's result.
@@ -79,6 +81,9 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
         The covariance: from the second derivatives at the minimum, or the one that the
         minimisation has gathered on its way. Gammapy's ``Fit`` reports the latter under the name
         of the former.
+    near : bool
+        Whether the parameters are at a minimum but for a little: free shapes then do not look
+        around.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def optimize(likelihood: CompiledLikelihood, *, errors: str = "hesse") -> Optimu
     objective = Objective(likelihood)
     # Minimisers try parameters at which spectra overflow.
     with np.errstate(all="ignore"):
-        end = _minimise(likelihood, objective)
+        end = _minimise(likelihood, objective, near)
         exact, minuit = None, end.minuit
         wanted = errors == "hesse" or minuit is None
         if wanted and likelihood.report.is_complete and np.isfinite(end.stat):
@@ -135,15 +140,19 @@ class _End:
 
     x: np.ndarray
     stat: float
-    valid: bool
     minuit: Minuit | None = None
 
     @classmethod
     def of(cls, minuit: Minuit) -> "_End":
-        return cls(np.array(minuit.values), float(minuit.fval), bool(minuit.valid), minuit)
+        return cls(np.array(minuit.values), float(minuit.fval), minuit)
+
+    @property
+    def valid(self) -> bool:
+        # Minuit may change its mind when it finds second derivatives.
+        return self.minuit is None or bool(self.minuit.valid)
 
 
-def _minimise(likelihood: CompiledLikelihood, objective: Objective) -> _End:
+def _minimise(likelihood: CompiledLikelihood, objective: Objective, near: bool) -> _End:
     """Return a minimum, if one is found.
 
     With free shapes Newton steps, and a search for kinks, are all there is: Minuit's are confused
@@ -163,21 +172,21 @@ def _minimise(likelihood: CompiledLikelihood, objective: Objective) -> _End:
         minuit.migrad()
         return _End.of(minuit)
     if likelihood.sources:
-        near = descend(likelihood, objective, start, limits)
-        if near.converged:
-            return _End(near.x, objective.value(near.x), True)
-        return _End.of(_minimise_within(likelihood, objective, [near.x], limits, (False,)))
-    near = approach(objective, start, limits)
-    if near.converged:
-        minuit = make_minuit(likelihood, objective, near.x, None)
-        minuit.fixed[:] = near.held.tolist()
+        low = descend(likelihood, objective, start, limits, near=near)
+        if low.converged:
+            return _End(low.x, objective.value(low.x))
+        return _End.of(_minimise_within(likelihood, objective, [low.x], limits, (False,)))
+    low = approach(objective, start, limits)
+    if low.converged:
+        minuit = make_minuit(likelihood, objective, low.x, None)
+        minuit.fixed[:] = low.held.tolist()
         minuit.migrad()
         end = np.array(minuit.values)
-        inside = near.held | ((end > limits[0]) & (end < limits[1]))
-        lower = minuit.valid and minuit.fval <= objective.value(near.x) + _ROUNDING
+        inside = low.held | ((end > limits[0]) & (end < limits[1]))
+        lower = minuit.valid and minuit.fval <= objective.value(low.x) + _ROUNDING
         if lower and inside.all():
             return _End.of(_beside_steps(likelihood, objective, start, limits, minuit))
-    return _End.of(_minimise_within(likelihood, objective, [near.x, start], limits))
+    return _End.of(_minimise_within(likelihood, objective, [low.x, start], limits))
 
 
 def _beside_steps(

@@ -79,7 +79,7 @@ def _settle(
         shift_by_degree = abs(here - optimum.stat) / distance
         if abs(here - optimum.stat) < _SMALL:
             return replace(optimum, stat=here), notes, stable
-        optimum = optimize(likelihood, errors=errors)
+        optimum = optimize(likelihood, errors=errors, near=True)
         likelihood.set_factors(optimum.x)
         stable = here - optimum.stat <= _STABLE
         notes.append(

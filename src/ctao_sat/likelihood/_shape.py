@@ -19,8 +19,8 @@ _SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
 _ECCENTRICITY_STEP = 0.02
 # Where the eccentricity begins, if it is free: at zero its derivative vanishes.
 _NOT_ROUND = 0.3
-# In degrees: to find how pixels lie.
-_PROBE = 1e-3
+# In degrees: to find how pixels lie. Ways along a pixel that are shorter, by the longest, are none.
+_PROBE, _ALONG = 1e-3, 1e-3
 _SIZES = ("sigma", "r_0", "radius", "width")
 
 
@@ -97,6 +97,13 @@ class Shape:
         second = [first[i] * first[j] for i in range(3) for j in range(i + 1)]
         out[1:] *= np.array([*first, *second])[:, None, None]
         return out
+
+    def widths(self, shape: np.ndarray) -> tuple[float, float]:
+        """Return sigma of a Gaussian along the long and the short axis, in degrees."""
+        at = self.names.index("sigma")
+        sigma = abs(float(shape[at])) * self._units[at].to("deg")
+        e = min(abs(float(shape[self.names.index("e")])), 1.0)
+        return sigma, sigma * float(np.sqrt(1 - e**2))
 
     def radius(self, shape: np.ndarray) -> float | None:
         """Return Gammapy's evaluation radius in degrees."""
@@ -211,8 +218,13 @@ class Shape:
         if not moves:
             return []
         # With one coordinate frozen, the way along it is the only one.
-        axes = np.linalg.pinv(np.nan_to_num(np.array(moves))).T
-        return [axis for axis in axes if axis.any()]
+        axes = np.linalg.pinv(np.nan_to_num(np.array(moves)))
+        lengths = np.linalg.norm(axes, axis=1)
+        return [
+            axis
+            for axis, length in zip(axes, lengths, strict=True)
+            if length > _ALONG * max(lengths)
+        ]
 
     def beside(self, shape: np.ndarray) -> np.ndarray:
         """Return the shape, or one beside it where Gammapy takes another formula: a round one."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
+from ctao_sat.likelihood._templates import reaches_beyond
 
 __all__ = ["GOLDEN_ANGLE", "MovingSources"]
 
@@ -43,6 +44,11 @@ class MovingSources:
         finally:
             for response in self._responses:
                 response.source.is_rough = False
+
+    def reach_beyond(self, x: np.ndarray) -> bool:
+        """Return whether a large source reaches beyond a map, so that its sampling is slow."""
+        p = self._map.values(x)
+        return any(reaches_beyond(r.source, p[r.index]) for r in self._responses)
 
     def drift(self) -> float:
         """Return how far, in degrees, a source is from where its responses were taken.

@@ -11,11 +11,18 @@ Each kind of template answers the same questions about the samples S(u) of a sou
 
 import numpy as np
 
-from ctao_sat.likelihood._grid_template import GridTemplate
+from ctao_sat.likelihood._grid_template import GridTemplate, coarse_step
 from ctao_sat.likelihood._point_template import PointTemplate
 from ctao_sat.likelihood._shape import Shape
 
-__all__ = ["make_template"]
+__all__ = ["make_template", "reaches_beyond"]
+
+
+def reaches_beyond(source: Shape, shape: np.ndarray) -> bool:
+    """Return whether a large source reaches beyond the map: what is rough is not exact then."""
+    return source.is_smooth and (
+        coarse_step(source, shape, rough=True) > coarse_step(source, shape, rough=False)
+    )
 
 
 def make_template(source: Shape, shape: np.ndarray) -> "PointTemplate | GridTemplate":

@@ -16,10 +16,14 @@ from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._plan import Columns, Plan, PlanBuilder
 from ctao_sat.likelihood._report import Fallback, Report
+from ctao_sat.likelihood._responses import build_response
 from ctao_sat.likelihood._slow import SlowTerm
 from ctao_sat.likelihood._spectra import Spectra, SpectrumRequest, build_spectra
 
 __all__ = ["Terms", "build_terms"]
+
+# In degrees. Responses change over tenths of a degree.
+_HARDLY = 0.005
 
 
 @dataclass
@@ -78,6 +82,25 @@ class Terms:
             if isinstance(response, MovingResponse)
         ]
 
+    def anchor(self, p: np.ndarray, parameters: ParameterMap, kernels: KernelCache) -> None:
+        """Take the responses of sources with a free shape from where these are now.
+
+        Parameters
+        ----------
+        p : array, shape (n,)
+            Values of all parameters: the present ones.
+        parameters : `ParameterMap`
+            All parameters.
+        kernels : `KernelCache`
+            Where PSF and energy dispersion are extracted.
+        """
+        for data in self.data:
+            if isinstance(data, CountsData):
+                data.responses = [
+                    _anchored(data.dataset, response, p, parameters, kernels)
+                    for response in data.responses
+                ]
+
     def plan(self, f: np.ndarray, p: np.ndarray, *, full: bool, room: float = 1.0) -> Plan:
         """Return the arrays of the kernels.
 
@@ -99,6 +122,14 @@ class Terms:
             else:
                 add_counts(builder, data, columns, f, full=full or i in self.models)
         return builder.finish()
+
+
+def _anchored(dataset, response, p: np.ndarray, parameters: ParameterMap, kernels: KernelCache):
+    """Return a response from where the source is now, the same one if it has hardly moved."""
+    if not isinstance(response, MovingResponse) or response.drift(p) < _HARDLY:
+        return response
+    model = next(model for model in dataset.models if model.name == response.name)
+    return build_response(dataset, model, parameters, kernels, reuse=False)
 
 
 def _add_flux_points(builder: PlanBuilder, data: FluxPointsRows, columns: Columns) -> None:

@@ -18,6 +18,7 @@ from gammapy.maps import MapCoord
 from gammapy.modeling.models import FoVBackgroundModel, Models, PiecewiseNormSpatialModel
 
 from . import _data, _extras, _irfs, _sky, _spectra
+from . import _parts as parts
 from . import _plain as plain
 from ._asserts import assert_as_gammapy, assert_gradient, assert_same, factors, gammapy
 from ._counts import Counts
@@ -40,6 +41,7 @@ __all__ = [
     "directional",
     "factors",
     "gammapy",
+    "parts",
     "perturb",
     "plain",
     "rebuild",
