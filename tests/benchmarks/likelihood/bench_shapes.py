@@ -54,8 +54,16 @@ def fresh_stat(datasets: Datasets) -> float:
     return float(datasets.stat_sum())
 
 
-def gammapy_refitted(datasets: Datasets) -> Refits:
-    """Fit with Gammapy until its statistic, of new evaluators, is stable."""
+def gammapy_refitted(datasets: Datasets, between: Callable[[], object] = int) -> Refits:
+    """Fit with Gammapy until its statistic, of new evaluators, is stable.
+
+    Parameters
+    ----------
+    datasets : `~gammapy.datasets.Datasets`
+        Their parameters are at the start.
+    between : callable
+        What to do after each fit, with any parameters: so that both sides are timed in turns.
+    """
     fits = Refits()
 
     def fit() -> None:
@@ -65,6 +73,9 @@ def gammapy_refitted(datasets: Datasets) -> Refits:
     while not fits.is_stable and len(fits.stats) < MOST_REFITS:
         fits.seconds.append(once(fit, CLOCK))
         fits.stats.append(fresh_stat(datasets))
+        to_their_end = from_here(datasets)
+        between()
+        to_their_end()
     fits.values = np.array([p.value for p in free_parameters(datasets)])
     return fits
 
