@@ -54,7 +54,7 @@ def fresh_stat(datasets: Datasets) -> float:
     return float(datasets.stat_sum())
 
 
-def gammapy_refitted(datasets: Datasets, between: Callable[[], object] = int) -> Refits:
+def gammapy_refitted(datasets: Datasets, between: Callable[[], object] = lambda: None) -> Refits:
     """Fit with Gammapy until its statistic, of new evaluators, is stable.
 
     Parameters
