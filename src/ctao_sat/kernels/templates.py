@@ -185,19 +185,19 @@ def gather_taps(table, pixels, weights, images, first_row, taps, least, place, v
     nodes, shares = taps
     n_taps = shares.shape[1]
     for b in range(table.shape[0]):
-        first, n_columns, n_rows = table[b, 0], table[b, 1], table[b, 2]
-        for r in range(n_rows):
-            y, x = pixels[table[b, 5] + r, 0] - first_row, pixels[table[b, 5] + r, 1]
-            node = nodes[x]
-            reached = y >= 0 and y < images.shape[1] and node >= 0
-            for c in range(n_columns):
-                total = 0.0
-                if reached:
+        first, n_columns, n_rows, pixel = table[b, 0], table[b, 1], table[b, 2], table[b, 5]
+        # Row after row of one image: pixels are sorted.
+        for c in range(n_columns):
+            image = images[first + c]
+            to, weight = table[b, place] + c * n_rows, table[b, 6] + c * n_rows
+            for r in range(n_rows):
+                y, x = pixels[pixel + r, 0] - first_row, pixels[pixel + r, 1]
+                node, total = nodes[x], 0.0
+                if y >= 0 and y < image.shape[0] and node >= 0:
                     for t in range(n_taps):
-                        total += shares[x, t] * images[first + c, y, node + t]
+                        total += shares[x, t] * image[y, node + t]
                     total = max(total, least)
-                at = c * n_rows + r
-                values[table[b, place] + at] = weights[table[b, 6] + at] * total
+                values[to + r] = weights[weight + r] * total
 
 
 @kernel
@@ -214,17 +214,17 @@ def scatter_taps(table, pixels, weights, first_row, taps, row_bin, bins, out):
     nodes, shares = taps
     n_taps = shares.shape[1]
     for b in range(table.shape[0]):
-        first, n_columns, n_rows = table[b, 0], table[b, 1], table[b, 2]
-        for r in range(n_rows):
-            y, x = pixels[table[b, 5] + r, 0] - first_row, pixels[table[b, 5] + r, 1]
-            node = nodes[x]
-            if y < 0 or y >= out.shape[1] or node < 0:
-                continue
-            number = bins[row_bin[table[b, 4] + r]]
-            for c in range(n_columns):
-                share = number * weights[table[b, 6] + c * n_rows + r]
+        first, n_columns, n_rows, pixel = table[b, 0], table[b, 1], table[b, 2], table[b, 5]
+        for c in range(n_columns):
+            image, weight = out[first + c], table[b, 6] + c * n_rows
+            for r in range(n_rows):
+                y, x = pixels[pixel + r, 0] - first_row, pixels[pixel + r, 1]
+                node = nodes[x]
+                if y < 0 or y >= image.shape[0] or node < 0:
+                    continue
+                share = bins[row_bin[table[b, 4] + r]] * weights[weight + r]
                 for t in range(n_taps):
-                    out[first + c, y, node + t] += share * shares[x, t]
+                    image[y, node + t] += share * shares[x, t]
 
 
 @kernel

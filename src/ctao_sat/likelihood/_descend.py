@@ -94,7 +94,8 @@ def descend(
         if not function.value(end.x) < before - _GAIN:
             break
     function.has_rough_curvature = False
-    function.forget()
+    if sources.reach_beyond(end.x):
+        function.forget()
     outside = (end.x <= limits[0]) | (end.x >= limits[1])
     return Approach(end.x, end.held & outside, end.converged)
 
@@ -111,7 +112,8 @@ def _first_descent(
     with sources.approximate():
         end = approach(function, start, bounds)
         end = _look_around(sources, function, end, bounds, start)
-    function.forget()
+    if sources.reach_beyond(end.x):
+        function.forget()
     return end.x
 
 

@@ -122,7 +122,7 @@ class GridTemplate:
             factor = (
                 MAX_OVERSAMPLING if size <= 0 else min(int(np.ceil(pixel / size)), MAX_OVERSAMPLING)
             )
-        whole = pixels.box(center, source.cutout_width(radius), odd=True)
+        whole = pixels.box(center, source.sample_width(radius), odd=True)
         if factor <= 1:
             return whole, 1
         inner = pixels.box(center, 2 * max(radius, pixel))
@@ -169,46 +169,47 @@ class GridTemplate:
     def _gaussian(self, shape: np.ndarray, order: int) -> Samples:
         source = self._source
         found = source.gaussian(shape, self._coordinates, order)
+        kept = self._kept(shape)
         number = {"lon_0": 0, "lat_0": 1, "sigma": 2}
         free = [number[source.names[i]] for i in source.free]
-        samples = Samples(self._placed(found[0], shape))
+        samples = Samples(self._placed(found[0], kept))
         if order > 0:
-            samples.first = [self._placed(found[1 + k], shape) for k in free]
+            samples.first = [self._placed(found[1 + k], kept) for k in free]
         if order > 1:
             for i, k in enumerate(free):
                 for j, m in enumerate(free[: i + 1]):
                     low, high = min(k, m), max(k, m)
                     at = 4 + high * (high + 1) // 2 + low
-                    samples.second[i, j] = self._placed(found[at], shape)
+                    samples.second[i, j] = self._placed(found[at], kept)
         return samples
 
     def _sample(self, shape: np.ndarray) -> np.ndarray:
-        return self._placed(self._source.evaluate(shape, *self._coordinates), shape)
+        values = self._source.evaluate(shape, *self._coordinates)
+        return self._placed(values, self._kept(shape))
 
-    def _placed(self, values: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    def _kept(self, shape: np.ndarray) -> tuple[slice, slice]:
+        """Return the pixels that Gammapy evaluates for a shape, among those with coordinates."""
+        if self.step > 1:
+            return np.s_[:, :]
+        (y0, y1, x0, x1), (first_y, _, first_x, _) = self._fine_box(shape)[0], self._inner_box
+        return (
+            slice(max(y0 - first_y, 0), max(y1 - first_y, 0)),
+            slice(max(x0 - first_x, 0), max(x1 - first_x, 0)),
+        )
+
+    def _placed(self, values: np.ndarray, kept: tuple[slice, slice]) -> np.ndarray:
         """Return surface brightness as samples on the grid."""
+        n_y, n_x = self._solid_angles.shape
         if self._factor > 1:
             f = self._factor
-            n_y, n_x = self._solid_angles.shape
             values = np.broadcast_to(values, (n_y * f, n_x * f))
             values = values.reshape(n_y, f, n_x, f).sum(axis=(1, 3)) / f**2
-        if self.step == 1:
-            values = self._cut(np.broadcast_to(values, self._solid_angles.shape), shape)
+        values = np.broadcast_to(values, (n_y, n_x))
         out = np.zeros(self.shape)
         # What is not finite counts as nothing, as in Gammapy.
-        out[self._inner] = np.nan_to_num(
-            values * self._solid_angles, nan=0.0, posinf=0.0, neginf=0.0
+        out[self._inner][kept] = np.nan_to_num(
+            values[kept] * self._solid_angles[kept], nan=0.0, posinf=0.0, neginf=0.0
         )
-        return out
-
-    def _cut(self, values: np.ndarray, shape: np.ndarray) -> np.ndarray:
-        """Return values without those beyond the pixels that Gammapy evaluates for a shape."""
-        (y0, y1, x0, x1), (first_y, _, first_x, _) = self._fine_box(shape)[0], self._inner_box
-        kept = np.s_[
-            max(y0 - first_y, 0) : max(y1 - first_y, 0), max(x0 - first_x, 0) : max(x1 - first_x, 0)
-        ]
-        out = np.zeros(values.shape)
-        out[kept] = values[kept]
         return out
 
     # -- bins -----------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ _HALF_PIXEL = 0.5
 # Steps of derivatives, by the size of a smooth source and for shapes with edges by pixels.
 _SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
 _ECCENTRICITY_STEP = 0.02
+# Where a Gaussian is no longer evaluated, by Gammapy's evaluation radius of 5 sigma.
+_GAUSSIAN_END = 1.1
 # Where the eccentricity begins, if it is free: at zero its derivative vanishes.
 _NOT_ROUND = 0.3
 # In degrees: to find how pixels lie. Ways along a pixel that are shorter, by the longest, are none.
@@ -173,6 +175,16 @@ class Shape:
             if lon in self.free:
                 new[lon] += move[1] * size / cosine / self._units[lon].to("deg")
         return new
+
+    def sample_width(self, radius: float) -> float:
+        """Return the width of the pixels on which a source is evaluated, in degrees.
+
+        That of Gammapy's cutout. A Gaussian has less than 3e-7 of its maximum beyond 5.5 sigma.
+        """
+        width = self.cutout_width(radius)
+        if self.is_smooth:
+            width = min(width, 2 * (_GAUSSIAN_END * radius + CUTOUT_MARGIN.to_value("deg")))
+        return width
 
     def cutout_width(self, radius: float) -> float:
         """Return the width of Gammapy's cutout around a source, in degrees."""
