@@ -289,3 +289,12 @@ def test_leap_seconds(observations, crab):
     with pytest.warns(CtaoSatWarning) as found:
         assign_phases(twice, crab)
     assert any("MJDREFF = 64.184 s as for TT" in str(one.message) for one in found)
+
+
+def test_names_of_other_alphabets(observations, pars, tmp_path):
+    """Cards hold ASCII alone: the file is written all the same."""
+    ephemeris = PulsarEphemeris.from_text(pars["crab"], "crèbe.par")
+    made = assign_phases(observations[0], ephemeris)
+    dl3.write([made], tmp_path / "dl3")
+    (again,) = dl3.open_dl3(tmp_path / "dl3").get_observations()
+    assert again.events.table.meta["PHPAR"] == r"cr\xe8be.par"
