@@ -205,6 +205,22 @@ def test_the_budget_part_by_part(pars, start):
     assert "parameters" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("change", "delay"),
+    [
+        ({"A1": "0.343343 1 1e-4"}, 1e-4),
+        # 0.01 s late in an orbit of 0.198 d, and what the period gains in 3005.1 d.
+        ({"TASC": "54995.0 1 1.1574074e-7"}, 2 * np.pi * 0.343343 * 0.01 / 17115.5),
+        ({"PB": "0.19809620412 1 1e-10"}, 2 * np.pi * 0.343343 * 3005.1 / 0.198096204**2 * 1e-10),
+        ({"RAJ": None, "DECJ": None, "ELONG": "150 1 1e-6", "ELAT": "-9 1 0"}, 8.709e-6),
+    ],
+)
+def test_what_pint_computes_is_in_the_budget(change, delay, pars, start):
+    solution = changed(pars, "binary", **change).solutions[0]
+    found = phase_budget(solution, start, start, None, 0, 0).parameters
+    assert found == pytest.approx(delay * 59.242145906986, rel=1e-3)
+
+
 @pytest.mark.parametrize("backend", ["native", "pint"])
 def test_a_kernel_file(backend, pars, north, start, kernel_file, no_network):
     from astropy.coordinates import solar_system_ephemeris
