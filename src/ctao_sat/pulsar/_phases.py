@@ -318,7 +318,7 @@ def observation_timing(
 ) -> tuple[RunTiming, EarthLocation | None]:
     """Return the timing of an observation, and the place it is for."""
     frequency = abs(ephemeris.solutions[0].spin[0][0])
-    check_times(observation, frequency)
+    check_times(observation, frequency, options.barycentre)
     location = None
     if options.barycentre:
         location = telescope_place(observation, site, frequency)
