@@ -86,6 +86,8 @@ def test_a_file_that_is_none(tmp_path):
         "BINARY BT",
         "WAVE1 0.1 0.2",
         "JUMP MJD 57000 58000 0.1",
+        "JUMP 0.001",
+        "JUMP -.5",
         "TIMEEPH XYZ",
         "PHASER 1",
         "ELONG 12.5",

@@ -115,7 +115,16 @@ def test_an_orbital_frequency_of_zero():
         Orbit.from_ephemeris(PulsarEphemeris.from_text(text))
 
 
-def test_ecliptic_positions(north):
+def test_solutions_with_different_orbits():
+    first, second = (B1259 + f"START {t}\nFINISH {t + 100}\n" for t in (54000, 54100))
+    two = PulsarEphemeris.from_text(first + second)
+    assert Orbit.from_ephemeris(two).t0.mjd == 53071.2447290
+    two = PulsarEphemeris.from_text(first + second.replace("T0 53071", "T0 53072"))
+    with pytest.raises(EphemerisError, match="different orbits"):
+        Orbit.from_ephemeris(two)
+
+
+def test_ecliptic_positions():
     """Millisecond pulsars have them; J2000 and its obliquity are those of IERS 2010."""
     equatorial = Orbit.from_ephemeris(PulsarEphemeris.from_text(B1259))
     place = equatorial.position.transform_to("barycentricmeanecliptic")

@@ -41,8 +41,8 @@ def of_radio_or_fit(line: Entry) -> bool:
         True for what delays radio waves alone, and for what describes the fit.
     """
     if line.key in ("JUMP", "FDJUMP"):
-        # Of a receiver or a telescope; a jump of all data in a range of time is none of these.
-        return line.value.upper() not in ("MJD", "-MJD")
+        # Of a receiver or a telescope; a jump of all data, or in a range of time, is none of these.
+        return re.match(r"(-?MJD$|[-+]?\.?\d)", line.value.upper()) is None
     if line.key == "BINARY":
         return line.value.upper() == "NONE"
     return bool(_RADIO.match(line.key) or _NOTES.match(line.key))

@@ -95,10 +95,15 @@ class Orbit:
         Raises
         ------
         EphemerisError
-            If it has no orbit.
+            If it has no orbit, or several.
         """
         solution = ephemeris.solutions[0]
         values = _values(solution)
+        if any(_values(other) != values for other in ephemeris.solutions):
+            raise EphemerisError(
+                f"The solutions in the par file of {solution.name} have different orbits.",
+                remedy="Choose one: put the solution of that time in a file of its own.",
+            )
         if "FB0" in values and not float(values["FB0"]) > 0:
             raise EphemerisError(
                 f"FB0 of {solution.name} is {values['FB0']}.", remedy="Correct it: it is in Hz."
