@@ -22,7 +22,7 @@ CLK TT(TAI)
 @pytest.fixture
 def data(work):
     (work / "crab.par").write_text(PAR.format(ephem="builtin"))
-    (work / "de.par").write_text(PAR.format(ephem="DE440"))
+    (work / "de.par").write_text(PAR.format(ephem="DE421"))
     orbit = "BINARY BT\nPB 10\nT0 61760\nA1 1\nECC 0.1\nOM 0\n"
     (work / "orbit.par").write_text(PAR.format(ephem="builtin") + orbit)
     return work
@@ -93,7 +93,7 @@ def test_the_dialect_of_ctao(call, data):
 def test_a_missing_kernel_is_told_once(call, data):
     code, _, err = call("pulsar", "phase", "dl3", "--par", "de.par", "-o", "new")
     assert code == 0
-    assert err.count("asks for DE440") == 1
+    assert err.count("asks for DE421") == 1
     code, _, err = call(
         "pulsar", "phase", "dl3", "--par", "de.par", "--max-phase-error", "1e-4", "-o", "newer"
     )

@@ -269,6 +269,33 @@ def test_times_that_are_not_what_they_seem(observations, crab):
         assign_phases(one, PulsarEphemeris.from_text("PSR X\nF0 1\nPEPOCH 58000\n"))
 
 
+def test_times_of_32_bits_are_no_times(observations, crab):
+    def in_32_bits(table):
+        zero = Time(table.meta["MJDREFI"], table.meta["MJDREFF"], format="mjd", scale="tt")
+        seconds = (table["TIME"] - zero).to_value("s").astype(np.float32).astype(float)
+        return zero + seconds * u.s
+
+    rounded = with_table(observations[0], TIME=in_32_bits)
+    with pytest.raises(PhaseError, match=r"time precision 9\.5e\+02") as error:
+        assign_phases(rounded, crab)
+    assert "64 bits" in error.value.remedy
+
+
+@pytest.mark.parametrize("reference", ["SOLARSYSTEM", "barycenter", "GEOCENTRIC"])
+def test_times_are_not_barycentred_twice(reference, observations, crab):
+    corrected = with_table(observations[0], {"TIMEREF": reference})
+    with pytest.raises(PhaseError, match=r"499 s or 1\.482e\+04 turns, are taken off"):
+        assign_phases(corrected, crab)
+    assert "PHASE" in assign_phases(corrected, crab, barycentre=False).events.table.colnames
+
+
+def test_no_place_and_no_metadata(observations, crab):
+    bare = copy.copy(observations[0])
+    bare._location = bare._meta = None
+    with pytest.raises(PhaseError, match="does not say where the telescopes stand"):
+        assign_phases(bare, crab)
+
+
 def test_leap_seconds(observations, crab):
     utc = with_table(
         observations[0], {"TIMESYS": "UTC", "MJDREFI": 50000}, TIME=lambda t: t["TIME"].utc
@@ -289,3 +316,12 @@ def test_leap_seconds(observations, crab):
     with pytest.warns(CtaoSatWarning) as found:
         assign_phases(twice, crab)
     assert any("MJDREFF = 64.184 s as for TT" in str(one.message) for one in found)
+
+
+def test_names_of_other_alphabets(observations, pars, tmp_path):
+    """Cards hold ASCII alone: the file is written all the same."""
+    ephemeris = PulsarEphemeris.from_text(pars["crab"], "crèbe.par")
+    made = assign_phases(observations[0], ephemeris)
+    dl3.write([made], tmp_path / "dl3")
+    (again,) = dl3.open_dl3(tmp_path / "dl3").get_observations()
+    assert again.events.table.meta["PHPAR"] == r"cr\xe8be.par"

@@ -1,11 +1,12 @@
 """Par files are read strictly, kept to the last byte, and chosen by time."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.time import Time
 
 from ctao_sat.errors import ConfigError, EphemerisError, MissingDataError, OutputError, PhaseError
-from ctao_sat.pulsar import PulsarEphemeris, timing_polynomials
+from ctao_sat.pulsar import PulsarEphemeris, phases, timing_polynomials
 
 MINIMAL = "PSR J0000+0000\nF0 10\nPEPOCH 58000\nEPHEM builtin\nCLK TT(TAI)\n"
 
@@ -85,6 +86,8 @@ def test_a_file_that_is_none(tmp_path):
         "BINARY BT",
         "WAVE1 0.1 0.2",
         "JUMP MJD 57000 58000 0.1",
+        "JUMP 0.001",
+        "JUMP -.5",
         "TIMEEPH XYZ",
         "PHASER 1",
         "ELONG 12.5",
@@ -183,3 +186,74 @@ def test_par_files_that_pint_writes(name, form, pars, start, south, written_by_p
         for one in (again, read(pars[name]))
     )
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # Hours, degrees or neither: each would be taken for something else.
+        (MINIMAL + "RAJ 83.633\nDECJ 22:00:52\n", "position 83.633 22:00:52 cannot be read"),
+        (MINIMAL + "RAJ 053431.97\nDECJ 220052.1\n", "cannot be read"),
+        (MINIMAL + "RAJ 05 34 31.97\nDECJ 22 00 52.1\n", "cannot be read"),
+        (MINIMAL + "RAJ 05:34:31.97\nDECJ 99:00:52.1\n", "cannot be read"),
+        (MINIMAL + "RAJ -05:34:31.97\nDECJ 22:00:52.1\n", "cannot be read"),
+        (MINIMAL.replace("58000", "2458000.5"), "PEPOCH is '2458000.5', which is no MJD"),
+        (MINIMAL + "GLEP_1 525830400\n", "GLEP_1 is '525830400', which is no MJD"),
+        (MINIMAL.replace("F0 10", "F0 0"), "F0 is '0', which is no frequency"),
+        (MINIMAL.replace("F0 10", "F0 -10"), "F0 is '-10', which is no frequency"),
+        (MINIMAL + "GLEP_1 58001\nGLF0D_1 1e-6\nGLTD_1 -3\n", "GLTD_1 is '-3', which is no time"),
+        (MINIMAL + "START 58010\nFINISH 57990\n", "FINISH is '57990', which is before START"),
+    ],
+)
+def test_values_that_cannot_be_true(text, message):
+    with pytest.raises(EphemerisError, match=message) as error:
+        read(text)
+    assert "x.par" in error.value.where
+
+
+@pytest.mark.parametrize("key", ["F01", "F00", "DM0"])
+def test_numbers_of_keys_have_no_leading_zero(key):
+    # It would be read by nobody, and F1 taken for zero.
+    assert [one.key for one in read(f"{MINIMAL}{key} 1e-10\n").solutions[0].unsupported] == [key]
+
+
+def test_two_names_of_one_pulsar():
+    for first, second in (("PSRJ", "PSRB"), ("PSR", "PSRJ")):
+        text = f"{first} J0000+0000\n{second} B0000+00\n{MINIMAL.partition(chr(10))[2]}"
+        ephemeris = read(text)
+        assert len(ephemeris.solutions) == 1
+        assert (ephemeris.name, ephemeris.text) == ("J0000+0000", text)
+
+
+def test_files_of_windows(tmp_path):
+    path = tmp_path / "windows.par"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
+    ephemeris = PulsarEphemeris.read(path)
+    assert (ephemeris.name, ephemeris.solutions[0].unsupported) == ("J0000+0000", ())
+    assert ephemeris.write(tmp_path / "copy.par").read_bytes() == path.read_bytes()
+
+
+def test_an_interval_that_ends_before_it_starts(start, north, pars):
+    with pytest.raises(ConfigError, match="ends before it starts"):
+        timing_polynomials(start, Time(57000, format="mjd"), read(pars["crab"]), north)
+
+
+def test_times_of_years_without_a_gap(pars, start, north):
+    """Each day has its own polynomials, and its own solution."""
+    times = start + np.arange(0, 40, 0.9) * u.d
+    first = pars["crab"] + "START 57900\nFINISH 58018\n"
+    second = pars["crab"] + "START 58018\nFINISH 58100\n"
+    found = phases(times, read(first + second.replace("29.7028547", "29.7028548")), north)
+    late = times.mjd > 58018
+    each = np.array([phases(time, read(pars["crab"]), north)[0] for time in times[~late]])
+    np.testing.assert_array_less(np.abs(found[~late] - each), 1e-7)
+    assert np.ptp(found[late] - phases(times[late], read(pars["crab"]), north)) > 0.01
+
+
+def test_times_and_places_that_are_none(pars, start, north):
+    with pytest.raises(ConfigError, match="no list of times"):
+        phases(np.array([58000.0]), read(pars["crab"]), north)
+    with pytest.raises(ConfigError, match="no list of times"):
+        phases(start + np.zeros((2, 2)) * u.s, read(pars["crab"]), north)
+    with pytest.raises(ConfigError, match="`location` is of the type str"):
+        phases(start, read(pars["crab"]), "north")

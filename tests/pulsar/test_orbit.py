@@ -96,3 +96,50 @@ def test_an_orbit_without_a_place_on_the_sky(north):
     orbit = Orbit(1 * u.d, LSI.t0)
     with pytest.raises(EphemerisError, match="has no RAJ and DECJ"):
         phases(Time("2026-01-01", scale="tt"), orbit, north)
+
+
+@pytest.mark.parametrize("period", ["26.496 d", 26.496 * u.d])
+def test_periods_may_be_texts(period):
+    assert Orbit(period, LSI.t0).period == 26.496 * u.d
+
+
+@pytest.mark.parametrize("t0", [43366.275, Time([43366.0, 43367.0], format="mjd")])
+def test_phase_zero_is_one_time(t0):
+    with pytest.raises(ConfigError, match="`t0` is"):
+        Orbit(1 * u.d, t0)
+
+
+def test_an_orbital_frequency_of_zero():
+    text = B1259.replace("PB 1236.724526", "FB0 0")
+    with pytest.raises(EphemerisError, match="FB0 of J1302-6350 is 0"):
+        Orbit.from_ephemeris(PulsarEphemeris.from_text(text))
+
+
+def test_solutions_with_different_orbits():
+    first, second = (B1259 + f"START {t}\nFINISH {t + 100}\n" for t in (54000, 54100))
+    two = PulsarEphemeris.from_text(first + second)
+    assert Orbit.from_ephemeris(two).t0.mjd == 53071.2447290
+    two = PulsarEphemeris.from_text(first + second.replace("T0 53071", "T0 53072"))
+    with pytest.raises(EphemerisError, match="different orbits"):
+        Orbit.from_ephemeris(two)
+
+
+def test_ecliptic_positions():
+    """Millisecond pulsars have them; J2000 and its obliquity are those of IERS 2010."""
+    equatorial = Orbit.from_ephemeris(PulsarEphemeris.from_text(B1259))
+    place = equatorial.position.transform_to("barycentricmeanecliptic")
+    lines = f"ELONG {place.lon.deg:.9f}\nELAT {place.lat.deg:.9f}\n"
+    text = B1259.replace("RAJ 13:02:47.6426\nDECJ -63:50:08.665\n", lines)
+    ecliptic = Orbit.from_ephemeris(PulsarEphemeris.from_text(text))
+    assert ecliptic.position.separation(equatorial.position) < 0.01 * u.arcsec
+    nowhere = B1259.replace("RAJ 13:02:47.6426\nDECJ -63:50:08.665\n", "")
+    assert Orbit.from_ephemeris(PulsarEphemeris.from_text(nowhere)).position is None
+
+
+def test_the_ecliptic_is_that_of_pint():
+    pint = pytest.importorskip("pint.pulsar_ecliptic")
+    text = "PSR X\nF0 1\nPEPOCH 58000\nELONG 84.0978\nELAT -1.2945\n"
+    ours = PulsarEphemeris.from_text(text).solutions[0].position
+    frame = pint.PulsarEcliptic(lon=84.0978 * u.deg, lat=-1.2945 * u.deg, ecl="IERS2010")
+    theirs = SkyCoord(frame).icrs
+    assert ours.separation(theirs) < 0.1 * u.arcsec

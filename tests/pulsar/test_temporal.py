@@ -19,7 +19,7 @@ from scipy.stats import kstest
 
 from ctao_sat import pulsar, simulate
 from ctao_sat.dl3._sites import site_location
-from ctao_sat.errors import ConfigError
+from ctao_sat.errors import ConfigError, EphemerisError
 
 START = Time("2028-01-10T22:00:00", scale="utc")
 
@@ -122,6 +122,17 @@ def test_what_is_simulated_is_what_the_ephemeris_says(crab, template, model):
     late = START + 200 * u.d + np.arange(9) * 0.0037 * u.s
     twin = pulsar.PulsarTemporalModel(other, template, "north")
     assert_allclose(twin(late), model(late), rtol=0, atol=0)
+
+
+def test_a_source_needs_a_position(template):
+    spectrum = PowerLawSpectralModel()
+    text = "PSR X\nF0 29.9\nPEPOCH 58000\n"
+    with pytest.raises(EphemerisError, match="has no position"):
+        pulsar.pulsed_source(pulsar.PulsarEphemeris.from_text(text), spectrum, template, "north")
+    ecliptic = pulsar.PulsarEphemeris.from_text(text + "ELONG 84.0978\nELAT -1.2945\n")
+    position = pulsar.pulsed_source(ecliptic, spectrum, template, "north").position
+    # The Crab pulsar.
+    assert_allclose([position.ra.deg, position.dec.deg], [83.633, 22.0145], atol=2e-3)
 
 
 def test_site_by_name_in_yaml(model):

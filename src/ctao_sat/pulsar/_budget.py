@@ -9,6 +9,7 @@ from astropy.utils import iers
 
 from ctao_sat.dl3._sites import bundled_earth_rotation
 from ctao_sat.errors import PhaseError
+from ctao_sat.pulsar._parfile import number
 from ctao_sat.pulsar._solar_system import SolarSystem
 from ctao_sat.pulsar._solution import TimingSolution
 
@@ -127,6 +128,7 @@ def check_budget(budget: PhaseBudget, most: float, where: str) -> None:
     worst = max(fields(budget), key=lambda part: getattr(budget, part.name)).name
     remedies = {
         "ephemeris": "Give the kernel file of the par file's EPHEM as solar_ephem (--ephem)",
+        "time_precision": "Take files whose TIME has 64 bits",
         "parameters": "Take an ephemeris that is valid then, or known better",
     }
     remedy = remedies.get(worst, "Take better times")
@@ -161,6 +163,7 @@ def _stated(solution: TimingSolution, time: Time) -> float:
         # Half the curvature of the wave front over one AU.
         error("PX", 0.0) * _ARCSEC / 1000 * _AU_SECONDS / 2,
     ]
+    delays += _stated_elsewhere(solution, mjd)
     turns = [frequency * delay for delay in delays]
     for order in range(len(solution.spin)):
         factor = since ** (order + 1) / math.factorial(order + 1)
@@ -174,3 +177,29 @@ def _stated(solution: TimingSolution, time: Time) -> float:
             ]
             turns += [error(f"GLF1_{glitch.label}", 0.0) * after**2 / 2]
     return float(np.sqrt(np.sum(np.square(turns))))
+
+
+def _stated_elsewhere(solution: TimingSolution, mjd: float) -> list[float]:
+    """Return standard deviations of delays in s, of ecliptic positions and of orbits."""
+    error = solution.uncertainties.get
+    values = {
+        line.key: float(number(line))
+        for line in solution.unsupported
+        if line.key in ("A1", "PB", "FB0", "T0", "TASC")
+    }
+    degree, years = math.radians(1) * _AU_SECONDS, (mjd - sum(solution.posepoch)) / 365.25
+    delays = [error(key, 0.0) * degree for key in ("ELONG", "ELAT", "LAMBDA", "BETA")]
+    for key in ("PMELONG", "PMELAT", "PMLAMBDA", "PMBETA"):
+        delays.append(error(key, 0.0) * _ARCSEC / 1000 * years * _AU_SECONDS)
+    # The delay A1 sin(2 pi t / PB), with an error of the phase of the orbit; for eccentric ones, it
+    # is of that size.
+    delays.append(error("A1", 0.0))
+    frequency = values.get("FB0", 0.0)
+    if values.get("PB"):
+        frequency = 1 / (values["PB"] * 86400)
+    zero = values.get("T0", values.get("TASC", mjd))
+    passed = (mjd - zero) * 86400
+    phases = [error(key, 0.0) * 86400 * frequency for key in ("T0", "TASC")]
+    phases.append(error("PB", 0.0) * 86400 * frequency**2 * passed)
+    phases.append(error("FB0", 0.0) * passed)
+    return delays + [2 * math.pi * values.get("A1", 0.0) * phase for phase in phases]

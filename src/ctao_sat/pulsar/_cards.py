@@ -46,14 +46,14 @@ def phase_cards(
     """
     solution, solar, budget = timing.solution, timing.solar, timing.budget
     cards: dict[str, Any] = {
-        "PHPSR": solution.name,
-        "PHPAR": ephemeris.source,
+        "PHPSR": _ascii(solution.name),
+        "PHPAR": _ascii(ephemeris.source),
         "PHPARSHA": ephemeris.sha256,
         "PHZERO": reference_text(solution),
         "PHBACK": timing.backend,
         "PHBARY": solar is not None,
         "PHOFFSET": time_offset,
-        "PHCLKPAR": solution.clock or "not stated",
+        "PHCLKPAR": _ascii(solution.clock) or "not stated",
         "PHCLKUSE": "TT(TAI)",
         "PHRESID": _short(timing.polynomials.residual),
         "PHERR": _short(budget.total),
@@ -67,14 +67,19 @@ def phase_cards(
     if solar is not None and location is not None:
         lon, lat, height = location.to_geodetic()
         cards |= {
-            "PHEPHREQ": solar.requested or "not stated",
-            "PHEPHUSE": solar.used,
+            "PHEPHREQ": _ascii(solar.requested) or "not stated",
+            "PHEPHUSE": _ascii(solar.used),
             "PHSITE": place_text(location),
             "PHLON": round(float(lon.to_value("deg")), 8),
             "PHLAT": round(float(lat.to_value("deg")), 8),
             "PHALT": round(float(height.to_value("m")), 3),
         }
     return cards
+
+
+def _ascii(text: str) -> str:
+    """Return a text as a card can hold it, with other letters as Python escapes them."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _short(number: float) -> float:
@@ -98,7 +103,7 @@ def orbit_cards(orbit: Orbit, timing: RunTiming) -> dict[str, Any]:
         Keys of up to eight characters, which begin with ``ORB``.
     """
     return {
-        "ORBNAME": orbit.name,
+        "ORBNAME": _ascii(orbit.name),
         "ORBPER": float(orbit.period.to_value("d")),
         "ORBT0": float(orbit.t0.tdb.mjd),
         "ORBECC": orbit.eccentricity,

@@ -8,9 +8,9 @@ __all__ = ["of_radio_or_fit", "unsupported"]
 
 # What the native backend computes with.
 _TIMING = re.compile(
-    r"(PSR|RAJ|DECJ|PMRA|PMDEC|PX|POSEPOCH|PEPOCH|F\d+|GLEP_\d+|GLPH_\d+|GLF[012]_\d+|GLF0D_\d+"
+    r"(PSR|RAJ|DECJ|PMRA|PMDEC|PX|POSEPOCH|PEPOCH|F(0|[1-9]\d*)|GLEP_\d+|GLPH_\d+|GLF[012]_\d+|GLF0D_\d+"
     r"|GLTD_\d+|TZRMJD|TZRSITE|TZRFRQ|START|FINISH|EPHEM|CLK|UNITS|TIMEEPH|PLANET_SHAPIRO"
-    r"|DM\d*|DMEPOCH)$"
+    r"|DM([1-9]\d*)?|DMEPOCH)$"
 )
 # What delays or reshapes radio waves, and vanishes at infinite frequency or without an antenna.
 _RADIO = re.compile(
@@ -41,8 +41,8 @@ def of_radio_or_fit(line: Entry) -> bool:
         True for what delays radio waves alone, and for what describes the fit.
     """
     if line.key in ("JUMP", "FDJUMP"):
-        # Of a receiver or a telescope; a jump of all data in a range of time is none of these.
-        return line.value.upper() not in ("MJD", "-MJD")
+        # Of a receiver or a telescope; a jump of all data, or in a range of time, is none of these.
+        return re.match(r"(-?MJD$|[-+]?\.?\d)", line.value.upper()) is None
     if line.key == "BINARY":
         return line.value.upper() == "NONE"
     return bool(_RADIO.match(line.key) or _NOTES.match(line.key))

@@ -67,6 +67,11 @@ class Orbit:
         period = u.Quantity(self.period)
         if not period.isscalar or not period.unit.is_equivalent("s") or not period > 0 * u.s:
             raise ConfigError(f"The period is {self.period}.", remedy="Give a positive time.")
+        object.__setattr__(self, "period", period)
+        if not isinstance(self.t0, Time) or not self.t0.isscalar:
+            raise ConfigError(
+                f"`t0` is {self.t0!r}.", remedy="Give one Time: Time(43366.275, format='mjd')."
+            )
         if not 0 <= self.eccentricity < 1:
             raise ConfigError(
                 f"The eccentricity is {self.eccentricity}.", remedy="Give 0 to less than 1."
@@ -90,10 +95,19 @@ class Orbit:
         Raises
         ------
         EphemerisError
-            If it has no orbit.
+            If it has no orbit, or several.
         """
         solution = ephemeris.solutions[0]
         values = _values(solution)
+        if any(_values(other) != values for other in ephemeris.solutions):
+            raise EphemerisError(
+                f"The solutions in the par file of {solution.name} have different orbits.",
+                remedy="Choose one: put the solution of that time in a file of its own.",
+            )
+        if "FB0" in values and not float(values["FB0"]) > 0:
+            raise EphemerisError(
+                f"FB0 of {solution.name} is {values['FB0']}.", remedy="Correct it: it is in Hz."
+            )
         if "FB0" in values:
             period = 1 / float(values["FB0"])
             derivative = -float(values.get("FB1", 0)) * period**2
@@ -120,7 +134,7 @@ class Orbit:
             t0=Time(zero, format="mjd", scale="tdb"),
             eccentricity=eccentricity,
             period_derivative=derivative,
-            position=SkyCoord(solution.ra * u.rad, solution.dec * u.rad),
+            position=solution.position,
             name=solution.name,
         )
 

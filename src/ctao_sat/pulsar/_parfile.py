@@ -70,8 +70,13 @@ def blocks(text: str, where: str = "") -> list[dict[str, list[Entry]]]:
         If a key appears twice, or a line has no value.
     """
     found: list[dict[str, list[Entry]]] = []
-    for entry in _entries(text):
+    named = ""
+    for name, entry in _entries(text):
         place = f"{where}, line {entry.line}" if where else f"line {entry.line}"
+        if entry.key == "PSR" and found and list(found[-1]) == ["PSR"] and name != named:
+            # PSRJ and PSRB: two names of one pulsar.
+            continue
+        named = name
         if entry.key == "PSR" and (not found or "PSR" in found[-1] or _has_spin(found[-1])):
             found.append({})
         if not found:
@@ -94,14 +99,16 @@ def _has_spin(block: dict[str, list[Entry]]) -> bool:
     return "F0" in block
 
 
-def _entries(text: str) -> Iterator[Entry]:
-    for line, content in enumerate(text.splitlines(), start=1):
+def _entries(text: str) -> Iterator[tuple[str, Entry]]:
+    """Yield the lines, each after its key as it is written."""
+    # Editors of Windows mark UTF-8 at the begin of a file.
+    for line, content in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         stripped = content.strip()
         if not stripped or stripped.startswith(_COMMENTS) or stripped in ("C", "c"):
             continue
         words = stripped.split("#")[0].split()
         key = words[0].upper()
-        yield Entry(_NAMES.get(key, key), tuple(words[1:]), line)
+        yield key, Entry(_NAMES.get(key, key), tuple(words[1:]), line)
 
 
 def number(entry: Entry, where: str = "") -> str:

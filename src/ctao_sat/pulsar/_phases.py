@@ -85,6 +85,12 @@ def phases(
     array([0.  , 0.25, 0.5 ])
     """
     options = Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate)
+    if not isinstance(times, Time) or times.ndim > 1:
+        raise ConfigError("`times` are no list of times.", remedy="Give a Time of shape (n,).")
+    if not isinstance(location, EarthLocation | None):
+        raise ConfigError(
+            f"`location` is of the type {type(location).__name__}.", remedy="Give an EarthLocation."
+        )
     times = np.atleast_1d(times.tt)
     if len(times) == 0:
         return np.zeros(0)
@@ -103,13 +109,14 @@ def phases(
 
 
 def _nights(seconds: NDArray) -> list[NDArray]:
-    """Return the indices of times that are less than a day apart.
+    """Return the indices of times in groups of a day each.
 
-    Each night gets polynomials of its own: seconds of years would be rounded at 10 ns.
+    Each gets polynomials of its own: seconds of years would be rounded at 10 ns, and a par file
+    may have a solution for each month.
     """
     order = np.argsort(seconds, kind="stable")
-    breaks = np.flatnonzero(np.diff(seconds[order]) > _DAY) + 1
-    return np.split(order, breaks)
+    days = np.floor((seconds[order] - seconds[order[0]]) / _DAY)
+    return np.split(order, np.flatnonzero(np.diff(days)) + 1)
 
 
 def assign_phases(
@@ -311,7 +318,7 @@ def observation_timing(
 ) -> tuple[RunTiming, EarthLocation | None]:
     """Return the timing of an observation, and the place it is for."""
     frequency = abs(ephemeris.solutions[0].spin[0][0])
-    check_times(observation, frequency)
+    check_times(observation, frequency, options.barycentre)
     location = None
     if options.barycentre:
         location = telescope_place(observation, site, frequency)

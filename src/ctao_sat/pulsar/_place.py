@@ -69,7 +69,11 @@ def telescope_place(
     if site != _HEADER:
         return site_location(site)
     where = f"observation {observation.obs_id}"
-    stated = observation.observatory_earth_location
+    try:
+        stated = observation.observatory_earth_location
+    except AttributeError:
+        # Gammapy's, of an observation that has neither a place nor metadata.
+        stated = None
     if stated is None:
         raise PhaseError(
             f"The header of {where} does not say where the telescopes stand: up to "

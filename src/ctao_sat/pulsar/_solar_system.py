@@ -1,6 +1,7 @@
 """Which solar-system ephemeris is used, offline, with the error that it brings."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,17 @@ _ADDRESS = "https://naif.jpl.nasa.gov/pub/naif/generic_kernels/spk/planets/{}.bs
 _OLD_ADDRESS = (
     "https://naif.jpl.nasa.gov/pub/naif/generic_kernels/spk/planets/a_old_versions/{}.bsp"
 )
-# ERFA's epv00 against DE405, 1900 to 2100: rms and largest distance of the Earth, 4.6 and 13.4 km.
-_BUILTIN_ERROR = 45e-6
-# The light travel time by which kernels of JPL differ, each against those after DE400.
-_KERNELS_ERROR = 10e-6
+# Largest light travel times in s by which two of them put the Earth apart, and by which that
+# changes between two times. ERFA's epv00 was made of DE405: 4.6 km rms, 13.4 km at most from 1900
+# to 2100. The kernels of JPL from DE405 on: DE421 is up to 2.1 km from DE405.
+_BUILTIN_ERROR = (45e-6, 90e-6)
+_KERNELS_ERROR = (10e-6, 20e-6)
+# DE440 has bodies beyond Neptune, which put the barycentre 118 km elsewhere (Park et al. 2021,
+# AJ 161, 105): 394 microseconds from DE421 and 417 from epv00, of which 71 and 87 change between
+# 2000 and 2036.
+_BARYCENTRE_ERROR = (420e-6, 90e-6)
+_BARYCENTRE_BUILTIN_ERROR = (450e-6, 120e-6)
+_WITH_OUTER_BODIES = re.compile(r"de44\d|inpop(19|2\d)|epm20(17|2\d)")
 # DE200 is of other masses of the outer planets, and not of the ICRS.
 _DE200_ERROR = 2e-3
 
@@ -40,7 +48,7 @@ class SolarSystem:
     kernel : str
         How astropy is asked for it.
     error : float
-        Largest error of light travel times in s that the difference makes.
+        Largest error in s that the difference makes in delays, counted from phase zero.
     """
 
     requested: str
@@ -49,7 +57,9 @@ class SolarSystem:
     error: float
 
 
-def solar_system(wanted: str | os.PathLike, of_solution: str, offline: bool) -> SolarSystem:
+def solar_system(
+    wanted: str | os.PathLike, of_solution: str, offline: bool, *, relative: bool = False
+) -> SolarSystem:
     """Choose the solar-system ephemeris; never opens a socket if offline.
 
     Parameters
@@ -61,6 +71,8 @@ def solar_system(wanted: str | os.PathLike, of_solution: str, offline: bool) -> 
         ``EPHEM`` of the par file.
     offline : bool
         Take kernels only from files and from astropy's cache.
+    relative : bool
+        Phase zero is an arrival on Earth: what is wrong in the same way then and now cancels.
 
     Returns
     -------
@@ -76,17 +88,23 @@ def solar_system(wanted: str | os.PathLike, of_solution: str, offline: bool) -> 
     """
     requested = of_solution.lower()
     text = os.fspath(wanted)
+    used, kernel = _choice(text, requested, offline)
+    return SolarSystem(requested, used, kernel, _difference(requested, used)[int(relative)])
+
+
+def _choice(text: str, requested: str, offline: bool) -> tuple[str, str]:
+    """Return the name of an ephemeris, and how astropy is asked for it."""
     if not text:
         raise ConfigError(
             "`solar_ephem` is empty.", remedy="Give 'par', 'builtin', a name or a kernel file."
         )
     if text.lower() == BUILTIN:
-        return _builtin(requested)
+        return BUILTIN, BUILTIN
     if text.lower() != "par" and (os.sep in text or text.lower().endswith(".bsp")):
         return _from_file(expand_path(text), requested)
     name = requested if text.lower() == "par" else text.lower()
     if name in ("", BUILTIN):
-        return _builtin(requested)
+        return BUILTIN, BUILTIN
     address = next((a for a in _addresses(name) if is_url_in_cache(a)), None)
     if address is None and not offline:
         address = _addresses(name)[0]
@@ -97,8 +115,8 @@ def solar_system(wanted: str | os.PathLike, of_solution: str, offline: bool) -> 
             "take 'builtin'.",
         )
     if address is None:
-        return _builtin(requested)
-    return SolarSystem(requested, name, address, _difference(requested, name))
+        return BUILTIN, BUILTIN
+    return name, address
 
 
 def check_kernel(solar: SolarSystem, times: Time) -> None:
@@ -156,26 +174,24 @@ def _addresses(name: str) -> list[str]:
     return [pattern.format(name) for pattern in (_ADDRESS, _OLD_ADDRESS)]
 
 
-def _builtin(requested: str) -> SolarSystem:
-    return SolarSystem(requested, BUILTIN, BUILTIN, _difference(requested, BUILTIN))
-
-
-def _from_file(path: Path, requested: str) -> SolarSystem:
+def _from_file(path: Path, requested: str) -> tuple[str, str]:
     file = path / f"{requested}.bsp" if path.is_dir() else path
     if not file.is_file():
         raise MissingDataError(
             f"There is no kernel file '{file}'.",
             remedy="Check the path, or take solar_ephem='builtin'.",
         )
-    name = file.stem.lower()
-    return SolarSystem(requested, name, str(file), _difference(requested, name))
+    return file.stem.lower(), str(file)
 
 
-def _difference(requested: str, used: str) -> float:
-    """Return the largest difference of light travel times in s."""
-    one, other = requested.removesuffix("s"), used.removesuffix("s")
-    if one == other:
-        return 0.0
-    if "de200" in (one, other):
-        return _DE200_ERROR
-    return _BUILTIN_ERROR if BUILTIN in (one, other) else _KERNELS_ERROR
+def _difference(requested: str, used: str) -> tuple[float, float]:
+    """Return the largest difference of light travel times in s, and how much that changes."""
+    names = requested.removesuffix("s"), used.removesuffix("s")
+    if names[0] == names[1]:
+        return 0.0, 0.0
+    if "de200" in names:
+        return _DE200_ERROR, _DE200_ERROR
+    moved = len({bool(_WITH_OUTER_BODIES.match(name)) for name in names}) > 1
+    if BUILTIN in names:
+        return _BARYCENTRE_BUILTIN_ERROR if moved else _BUILTIN_ERROR
+    return _BARYCENTRE_ERROR if moved else _KERNELS_ERROR

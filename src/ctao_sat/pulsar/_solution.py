@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import astropy.units as u
-from astropy.coordinates import Angle
+from astropy.coordinates import Angle, SkyCoord
 from astropy.time import Time
 
 from ctao_sat.errors import EphemerisError
@@ -20,6 +20,8 @@ __all__ = ["Glitch", "Reference", "TimingSolution", "solution"]
 _MAS = math.radians(1 / 3_600_000)
 # TEMPO2's own format, whose times are TCB unless the file says otherwise.
 _TEMPO2 = 5
+# MJD of all epochs: 1941 to 2105. A JD is none, nor are seconds.
+_EARLIEST, _LATEST = 30000.0, 90000.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,21 @@ class TimingSolution:
         return tuple(line for line in self.lines if unsupported(line))
 
     @property
+    def position(self) -> SkyCoord | None:
+        """The position, also if it is ecliptic (ELONG and ELAT); None if there is none."""
+        if not math.isnan(self.ra):
+            return SkyCoord(self.ra * u.rad, self.dec * u.rad)
+        ecliptic = {"ELONG": "lon", "LAMBDA": "lon", "ELAT": "lat", "BETA": "lat"}
+        angles = {
+            ecliptic[line.key]: float(number(line)) * u.deg
+            for line in self.lines
+            if line.key in ecliptic
+        }
+        if len(angles) < 2:
+            return None
+        return SkyCoord(**angles, frame="barycentricmeanecliptic").icrs
+
+    @property
     def epoch(self) -> Time:
         """Epoch of the frequencies."""
         return Time(self.pepoch[0], self.pepoch[1], format="mjd", scale="tdb")
@@ -143,6 +160,7 @@ def solution(entries: Mapping[str, list[Entry]], where: str = "") -> TimingSolut
     read.check_units()
     name = read.text("PSR") or "unnamed"
     read.need("F0", "PEPOCH")
+    read.check_values()
     pepoch = read.mjd("PEPOCH")
     ra, dec = read.position()
     return TimingSolution(
@@ -199,6 +217,8 @@ class _Reader:
             return default
         text = number(self.entries[key][0], self.where)
         high, low = pair(text)
+        if not _EARLIEST <= high <= _LATEST:
+            raise self.bad(key, "which is no MJD")
         day = math.floor(high)
         # Both differences are exact: the day is near the number.
         return float(day), (high - day) + low
@@ -222,10 +242,13 @@ class _Reader:
         if "RAJ" not in self.entries or "DECJ" not in self.entries:
             return math.nan, math.nan
         try:
-            return (
-                float(Angle(self.text("RAJ"), u.hourangle).to_value("rad")),
-                float(Angle(self.text("DECJ"), u.deg).to_value("rad")),
-            )
+            ra, dec = Angle(self.text("RAJ"), u.hourangle), Angle(self.text("DECJ"), u.deg)
+            # Without signs between them, degrees would be taken for hours, hours for all.
+            if not all(re.search("[:hdm]", self.text(key)) for key in ("RAJ", "DECJ")):
+                raise ValueError("no sexagesimal numbers")
+            if not (0 <= ra.deg < 360 and -90 <= dec.deg <= 90):
+                raise ValueError("out of range")
+            return float(ra.rad), float(dec.rad)
         except ValueError as error:
             raise EphemerisError(
                 f"The position {self.text('RAJ')} {self.text('DECJ')} cannot be read.",
@@ -264,6 +287,24 @@ class _Reader:
             site=self.text("TZRSITE").lower() or "@",
             frequency=math.inf if infinite else self.real("TZRFRQ") or math.inf,
         )
+
+    def bad(self, key: str, what: str) -> EphemerisError:
+        entry = self.entries[key][0]
+        return EphemerisError(
+            f"The value of {key} is '{entry.value}', {what}.",
+            remedy="Correct it.",
+            where=f"{self.where}, line {entry.line}" if self.where else f"line {entry.line}",
+        )
+
+    def check_values(self) -> None:
+        if not self.real("F0") > 0:
+            raise self.bad("F0", "which is no frequency in Hz")
+        for key in self.entries:
+            if key.startswith("GLTD_") and self.real(key) < 0:
+                raise self.bad(key, "which is no time in days")
+        start, finish = self.optional("START"), self.optional("FINISH")
+        if start is not None and finish is not None and finish < start:
+            raise self.bad("FINISH", "which is before START")
 
     def check_units(self) -> None:
         units = self.text("UNITS").upper()

@@ -17,7 +17,7 @@ from gammapy.modeling.models import (
 
 from ctao_sat._gammapy import get_random_state
 from ctao_sat.dl3._sites import site_location
-from ctao_sat.errors import CtaoSatWarning
+from ctao_sat.errors import CtaoSatWarning, EphemerisError
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._nodes import TimingPolynomials
 from ctao_sat.pulsar._template import PulseTemplate
@@ -296,6 +296,13 @@ def pulsed_source(
     model : `~gammapy.modeling.models.SkyModel`
         A point source at the position in the ephemeris, without proper motion.
 
+    Raises
+    ------
+    EphemerisError
+        If the ephemeris has no position.
+    ConfigError
+        If there is no such site.
+
     Examples
     --------
     >>> from gammapy.modeling.models import PowerLawSpectralModel
@@ -310,10 +317,12 @@ def pulsed_source(
     >>> print(model.name, model.position.to_string(precision=2))
     X 83.63 22.01
     """
-    solution = ephemeris.solutions[0]
-    position = PointSpatialModel(
-        lon_0=np.degrees(solution.ra) * u.deg, lat_0=np.degrees(solution.dec) * u.deg, frame="icrs"
-    )
+    direction = ephemeris.solutions[0].position
+    if direction is None:
+        raise EphemerisError(
+            f"The par file of {ephemeris.name} has no position.", remedy="Add RAJ and DECJ."
+        )
+    position = PointSpatialModel(lon_0=direction.ra, lat_0=direction.dec, frame="icrs")
     return SkyModel(
         spectral_model=spectrum.copy(),
         spatial_model=position,

@@ -20,10 +20,15 @@ _EARLIEST, _LATEST = 40000.0, 90000.0
 _TT_MINUS_UTC = (64.184, 65.184, 66.184, 67.184, 68.184, 69.184)
 # DATE-OBS is rounded to a second, and may be in UTC or in the scale of TIME.
 _DATE_ROUNDING = 1.5
+# OGIP's names of places, of times that have been corrected for delays.
+_CORRECTED = ("BARY", "SOLAR", "HELIO", "GEOC")
+_DELAYS = 499.0
+# Differences of times are rounded to less than that; and the most that those with jitter are.
+_ROUNDING, _FINE = 1e-5, 1e-3
 _REMEDY = "Correct the header in `observation.events.table.meta` and TIME with it, or the file"
 
 
-def check_times(observation: Observation, frequency: float) -> None:
+def check_times(observation: Observation, frequency: float, barycentre: bool = True) -> None:
     """Check the times of events for what makes phases wrong.
 
     Parameters
@@ -32,11 +37,14 @@ def check_times(observation: Observation, frequency: float) -> None:
         With events.
     frequency : float
         Of the pulsar in Hz: effects are stated in turns.
+    barycentre : bool
+        Whether times shall be referred to the barycentre.
 
     Raises
     ------
     PhaseError
-        If the scale of times is not stated, or times are not finite or not of this age.
+        If the scale of times is not stated, times are not finite or not of this age, or are
+        referred to the barycentre already.
 
     Warns
     -----
@@ -47,6 +55,8 @@ def check_times(observation: Observation, frequency: float) -> None:
     table = observation.events.table
     times = table["TIME"]
     _check_header(table.meta, frequency, where)
+    if barycentre:
+        _check_reference(table.meta, frequency, where)
     if len(times) == 0:
         return
     mjd = np.asarray(times.mjd)
@@ -78,13 +88,21 @@ def resolution(observation: Observation) -> float:
     Returns
     -------
     resolution : float
-        Half the distance of neighbouring 64-bit numbers of seconds.
+        Half the distance of neighbouring 64-bit numbers of seconds; of 32-bit numbers, if all
+        times are such.
     """
     table = observation.events.table
     if len(table) == 0 or "MJDREFI" not in table.meta:
         return 0.0
-    zero = float(table.meta["MJDREFI"]) + float(table.meta.get("MJDREFF", 0.0))
-    largest = float(np.max(np.abs(table["TIME"].mjd - zero))) * 86400
+    times = table["TIME"]
+    day, fraction = float(table.meta["MJDREFI"]), float(table.meta.get("MJDREFF", 0.0))
+    seconds = (((times.jd1 - 2400000.5) - day) + (times.jd2 - fraction)) * 86400
+    largest = float(np.max(np.abs(seconds)))
+    coarse = float(np.spacing(np.float32(largest)))
+    # Columns of 32 bits look like any other once they are times.
+    rounded = np.abs(seconds - seconds.astype(np.float32)) < _ROUNDING
+    if coarse > _FINE and len(seconds) > 1 and np.all(rounded):
+        return coarse / 2
     return float(np.spacing(largest) / 2)
 
 
@@ -97,6 +115,18 @@ def _check_header(meta: Mapping[str, Any], frequency: float, where: str) -> None
             f"The header of {where} has no TIMESYS: TT and UTC are 69.184 s apart, "
             f"{69.184 * frequency:.4g} turns.",
             remedy="Complete the header of the file; without it, TT is assumed.",
+            where=where,
+        )
+
+
+def _check_reference(meta: Mapping[str, Any], frequency: float, where: str) -> None:
+    reference = str(meta.get("TIMEREF", "")).strip().upper()
+    if reference.startswith(_CORRECTED):
+        raise PhaseError(
+            f"The header of {where} has TIMEREF = '{reference}': delays, of up to {_DELAYS:g} s or "
+            f"{_DELAYS * frequency:.4g} turns, are taken off its times already.",
+            remedy="Take the times as they are, if they are those at the barycentre: "
+            "barycentre=False (--no-barycentre); or correct TIMEREF to LOCAL.",
             where=where,
         )
 

@@ -16,6 +16,7 @@ from ctao_sat.pulsar._budget import PhaseBudget, check_budget, phase_budget
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._intervals import covering
 from ctao_sat.pulsar._nodes import TimingPolynomials, fit_polynomials
+from ctao_sat.pulsar._reference import reference_place
 from ctao_sat.pulsar._solar_system import SolarSystem, check_kernel, solar_system
 from ctao_sat.pulsar._solution import TimingSolution
 
@@ -108,6 +109,8 @@ def timing_polynomials(
     options = Options(solar_ephem, barycentre, offline, max_phase_error, backend, extrapolate)
     begin, end = np.atleast_1d(start.tt), np.atleast_1d(stop.tt)
     spans = np.column_stack([(edge - begin[0]).to_value("s") for edge in (begin, end)])
+    if not np.all(spans[:, 0] <= spans[:, 1]):
+        raise ConfigError("An interval ends before it starts.", remedy="Give start, then stop.")
     return run_timing(begin[0], spans, np.empty(0), ephemeris, location, options).polynomials
 
 
@@ -177,7 +180,8 @@ def run_timing(
 def _solar_system(
     options: Options, solution: TimingSolution, first: Time, last: Time
 ) -> SolarSystem:
-    solar = solar_system(options.solar_ephem, solution.ephem, options.offline)
+    on_earth = solution.reference is not None and reference_place(solution) is not None
+    solar = solar_system(options.solar_ephem, solution.ephem, options.offline, relative=on_earth)
     days = [first.mjd, last.mjd]
     if solution.reference is not None:
         days.append(sum(solution.reference.mjd))
