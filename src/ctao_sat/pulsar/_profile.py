@@ -9,7 +9,7 @@ from astropy.table import Table
 from iminuit import Minuit
 from numpy.typing import ArrayLike
 
-from ctao_sat.errors import ConfigError, did_you_mean
+from ctao_sat.errors import ConfigError, DataError, did_you_mean
 from ctao_sat.kernels import pulse_profile as kernels
 from ctao_sat.pulsar._periodicity import checked_phases, checked_weights
 
@@ -214,7 +214,7 @@ def fit_profile(
     Raises
     ------
     SelectionError, DataError, ConfigError
-        As `h_test`; or if a frozen parameter does not exist, or none is left.
+        As `h_test`; or if a weight is above 1, a frozen parameter does not exist, or none is left.
 
     Notes
     -----
@@ -239,6 +239,10 @@ def fit_profile(
     start = model if isinstance(model, PulseProfile) else PulseProfile(tuple(model))
     x = checked_phases(phases)
     w = checked_weights(weights, len(x))
+    if (w > 1).any():
+        raise DataError(
+            f"A weight is {w.max():g}.", remedy="Give probabilities to be of the source, in [0, 1]."
+        )
     names = [f"{name}_{i}" for i, peak in enumerate(start.peaks, 1) for name in _names_of(peak)]
     for name in frozen:
         if name not in names:
