@@ -288,7 +288,7 @@ def in_turns(phases: ArrayLike) -> np.ndarray:
     """Return phases as an array of turns, with NaN where they are masked."""
     unit = getattr(phases, "unit", None)
     if isinstance(phases, np.ma.MaskedArray):
-        phases = phases.astype(float).filled(np.nan)
+        phases = np.ma.filled(phases.astype(float), np.nan)
     x = np.asarray(phases, dtype=float)
     if unit is None or unit == u.dimensionless_unscaled or isinstance(unit, u.UnrecognizedUnit):
         return x

@@ -32,7 +32,7 @@ from ctao_sat.pulsar._phases import observation_timing
 from ctao_sat.pulsar._solution import TimingSolution
 from ctao_sat.pulsar._timing import Options
 
-__all__ = ["FrequencyScan", "frequency_scan"]
+__all__ = ["FrequencyScan", "count_trials", "frequency_scan"]
 
 # A grid beyond this takes hours and gigabytes.
 MAX_TRIALS = 10**8
@@ -227,9 +227,10 @@ def frequency_scan(
     w = _joined_weights(weights, [len(one) for one in times])
     epoch, t = _since_epoch(references, times, epoch)
     half = float(np.max(np.abs(t))) or 1.0
-    grid0 = _grid(f0, u.Hz, 1 / (2 * oversampling * half))
+    step0, step1 = _steps(half, oversampling)
+    grid0 = _grid(f0, u.Hz, step0)
     known = _derivative(ephemeris.at(epoch), epoch)
-    grid1 = _grid((known, known) if f1 is None else f1, u.Hz / u.s, 1 / (oversampling * half**2))
+    grid1 = _grid((known, known) if f1 is None else f1, u.Hz / u.s, step1)
     _check_number(len(grid0) * len(grid1))
     penalty = H_PENALTY if statistic == "h" else 0.0
     values = _values(t, w, grid0, grid1, (n_harmonics, penalty), n_jobs, progress)
@@ -300,8 +301,31 @@ def _derivative(solution: TimingSolution, epoch: Time) -> float:
     return rate
 
 
+def count_trials(
+    span: u.Quantity, f0: u.Quantity, f1: u.Quantity | None, oversampling: float
+) -> int:
+    """Return how many trials a scan over a span of time has; raise an error if too many."""
+    step0, step1 = _steps(0.5 * span.to_value("s"), oversampling)
+    number = _range(f0, u.Hz, step0)[-1]
+    number *= 1 if f1 is None else _range(f1, u.Hz / u.s, step1)[-1]
+    _check_number(number)
+    return number
+
+
+def _steps(half: float, oversampling: float) -> tuple[float, float]:
+    """Return the steps in Hz and Hz/s for events up to so many s from the epoch."""
+    return 1 / (2 * oversampling * half), 1 / (oversampling * half**2)
+
+
 def _grid(limits: tuple[float, float] | u.Quantity, unit: u.UnitBase, step: float) -> np.ndarray:
     """Return equidistant trials, both limits among them, not more than a step apart."""
+    return np.linspace(*_range(limits, unit, step))
+
+
+def _range(
+    limits: tuple[float, float] | u.Quantity, unit: u.UnitBase, step: float
+) -> tuple[float, float, int]:
+    """Return both limits, and the number of trials between them."""
     try:
         low, high = u.Quantity(limits, unit).to_value(unit)
     except (TypeError, ValueError) as error:
@@ -315,7 +339,7 @@ def _grid(limits: tuple[float, float] | u.Quantity, unit: u.UnitBase, step: floa
         )
     n_steps = (high - low) / step
     _check_number(n_steps)
-    return np.linspace(low, high, math.ceil(n_steps) + 1 if high > low else 1)
+    return low, high, math.ceil(n_steps) + 1 if high > low else 1
 
 
 def _check_number(n_trials: float) -> None:
