@@ -232,3 +232,8 @@ def test_profiles_survive_pickling():
 def test_weights_are_probabilities():
     with pytest.raises(DataError, match="A weight is 2"):
         pulsar.fit_profile([0.1, 0.2], [GaussianPeak(0.1, 0.1, 0.5)], [1.0, 2.0])
+
+
+def test_a_single_peak_needs_no_sequence(phases):
+    peak = GaussianPeak(0.4, 0.02, 0.1)
+    assert pulsar.fit_profile(phases, peak).ts == pulsar.fit_profile(phases, [peak]).ts

@@ -72,7 +72,7 @@ def plot_profile(
     SelectionError, DataError
         If there is no phase, or one is not finite.
     ConfigError
-        If there is not one weight for each.
+        If there is not one weight for each, or there is no bin.
 
     Examples
     --------
@@ -83,6 +83,7 @@ def plot_profile(
     """
     turns = checked_phases(phases)
     weight = _weights(weights, len(turns))
+    _check_bins(n_bins)
     ax = style.new_axes(width=7.2, height=4.0) if ax is None else ax
     n_bins = profile_bins(len(turns)) if n_bins is None else n_bins
     edges = np.linspace(0.0, 1.0, n_bins + 1)
@@ -160,7 +161,7 @@ def plot_phaseogram(
     SelectionError, DataError
         If there is no phase, or one is not finite.
     ConfigError
-        If there is not one time and one weight for each.
+        If there is not one time and one weight for each, or there is no bin.
 
     Examples
     --------
@@ -178,6 +179,7 @@ def plot_phaseogram(
         raise ConfigError(
             f"There are {times.size} times for {len(turns)} phases.", remedy="Give one for each."
         )
+    _check_bins(n_bins)
     ax = style.new_axes(width=7.2, height=5.2) if ax is None else ax
     first, seconds = _elapsed(times)
     start, stop = _segments(np.sort(seconds))
@@ -205,6 +207,11 @@ def plot_phaseogram(
     style.dress(ax)
     style.legend_above(ax)
     return ax
+
+
+def _check_bins(n_bins: int | None) -> None:
+    if n_bins is not None and n_bins < 1:
+        raise ConfigError(f"There are no {n_bins} bins.", remedy="Take at least 1.")
 
 
 def _cells(n_events: int) -> int:

@@ -185,7 +185,7 @@ class ProfileFit:
 
 def fit_profile(
     phases: ArrayLike,
-    model: PulseProfile | Sequence[Peak],
+    model: PulseProfile | Peak | Sequence[Peak],
     weights: ArrayLike | None = None,
     *,
     frozen: Collection[str] = (),
@@ -198,7 +198,7 @@ def fit_profile(
     ----------
     phases : array-like of float, shape (n,)
         In turns.
-    model : PulseProfile or sequence of peaks
+    model : PulseProfile, peak or sequence of peaks
         Where the fit begins. It must be near: the likelihood has other maxima.
     weights : array-like of float, shape (n,), optional
         Probability that an event is of the source, see `event_weights`: then f is the profile of
@@ -236,6 +236,8 @@ def fit_profile(
     width_1 0.018 0.001
     fraction_1 0.247 0.012
     """
+    if isinstance(model, Peak):
+        model = [model]
     start = model if isinstance(model, PulseProfile) else PulseProfile(tuple(model))
     x = checked_phases(phases)
     w = checked_weights(weights, len(x))
