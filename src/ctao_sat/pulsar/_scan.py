@@ -149,7 +149,7 @@ def frequency_scan(
     r"""Search for pulses in a range of frequencies and their derivatives.
 
     The times of all runs are taken to the barycentre once, for the position (and the motion) of
-    the ephemeris; its frequencies play no part. The phase of a trial is
+    the ephemeris; its frequency plays no part. The phase of a trial is
 
     .. math:: \varphi = f_0 t + \frac{1}{2} f_1 t^2
 
