@@ -209,3 +209,11 @@ class TestScan:
     def test_single_trial(self):
         ax = plotting.plot_scan(search([[4.0]]))
         assert "1 trial: 4.0" in ax.get_legend().get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize("n_bins", [0, -3])
+def test_plots_need_a_bin(n_bins):
+    with pytest.raises(ConfigError, match="There are no"):
+        plotting.plot_profile([0.1, 0.2], n_bins=n_bins)
+    with pytest.raises(ConfigError, match="There are no"):
+        plotting.plot_phaseogram([0.1, 0.2], Time([60000.0, 60000.1], format="mjd"), n_bins=n_bins)

@@ -2,6 +2,7 @@
 
 import math
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -188,7 +189,12 @@ def test_input_is_not_changed():
         (([0.1], [-1.0]), DataError, "negative or not finite"),
         (([0.1], [math.inf]), DataError, "negative or not finite"),
         (([0.1], [0.0]), SelectionError, "All weights are zero"),
+        (([0.1], [1e-200]), SelectionError, "All weights are zero"),
         (([0.1], None, 0), ConfigError, "0 harmonics"),
+        (([0.1], None, 2.5), ConfigError, "2.5 harmonics"),
+        (([0.1], None, 10**9), ConfigError, "Take 1 to 10000"),
+        ((np.ma.masked_array([0.1, 0.2], [True, False]),), DataError, "1 of 2 phases"),
+        (([0.1, 0.2] * u.TeV,), DataError, "in turns, and these are in TeV"),
     ],
 )
 def test_what_cannot_be_tested(arguments, error, message):
@@ -199,3 +205,14 @@ def test_what_cannot_be_tested(arguments, error, message):
 def test_a_histogram_needs_two_bins():
     with pytest.raises(ConfigError, match="two bins"):
         pulsar.chi2_test([0.1], 1)
+
+
+def test_phases_may_be_angles():
+    x = np.array([0.1, 0.15, 0.8])
+    assert pulsar.h_test(x * 360 * u.deg) == pytest.approx(pulsar.h_test(x))
+    assert pulsar.h_test(x * u.dimensionless_unscaled) == pulsar.h_test(x)
+
+
+@pytest.mark.parametrize(("h", "p"), [(math.inf, 0.0), (-math.inf, 1.0), (math.nan, math.nan)])
+def test_probability_of_h_that_is_not_finite(h, p):
+    assert pulsar.h_p_value(h) == pytest.approx(p, nan_ok=True)

@@ -9,7 +9,7 @@ from astropy.io import fits
 from scipy.stats import kstest
 
 from ctao_sat import pulsar
-from ctao_sat.errors import ConfigError, SelectionError
+from ctao_sat.errors import ConfigError, DataError, SelectionError
 from ctao_sat.pulsar import GaussianPeak, LorentzianPeak, PulseProfile
 
 # Like the Crab: two peaks, 0.398889 apart, on much background.
@@ -227,3 +227,13 @@ def test_what_cannot_be_fitted():
 
 def test_profiles_survive_pickling():
     assert pickle.loads(pickle.dumps(CRAB)) == CRAB
+
+
+def test_weights_are_probabilities():
+    with pytest.raises(DataError, match="A weight is 2"):
+        pulsar.fit_profile([0.1, 0.2], [GaussianPeak(0.1, 0.1, 0.5)], [1.0, 2.0])
+
+
+def test_a_single_peak_needs_no_sequence(phases):
+    peak = GaussianPeak(0.4, 0.02, 0.1)
+    assert pulsar.fit_profile(phases, peak).ts == pulsar.fit_profile(phases, [peak]).ts

@@ -13,7 +13,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from regions import CircleSkyRegion, PointSkyRegion
 
 from ctao_sat import dl3, dl4, dl5, pulsar
-from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError, MissingColumnError
+from ctao_sat.errors import (
+    ConfigError,
+    CtaoSatWarning,
+    DataError,
+    MissingColumnError,
+    SelectionError,
+)
 
 TARGET = SkyCoord(83.633, 22.014, unit="deg")
 REGIONS = pulsar.PhaseRegions(on=[(0.95, 1.05), (0.3, 0.4)], off=[(0.5, 0.9)])
@@ -286,7 +292,9 @@ def test_phases_must_be_there(observations, geometry):
         pulsar.reduce_phases(observations, geometry, REGIONS, phase_column="PH")
 
 
-@pytest.mark.parametrize(("value", "message"), [(0.0, "are zero"), (np.nan, "not finite")])
+@pytest.mark.parametrize(
+    ("value", "message"), [(0.0, "are zero"), (7.0, "whole turns"), (np.nan, "not finite")]
+)
 def test_phases_that_cannot_be_right(observations, geometry, value, message):
     (one,) = pulsar.select_events(observations[0])
     one.events.table["PHASE"] = value
@@ -304,3 +312,33 @@ def test_selection_in_direction_and_energy(observations):
         assert_array_equal(ours.events.table["PHASE"], expected["PHASE"])
     with pytest.raises(ConfigError, match="position and a radius"):
         pulsar.select_events(observations, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("radius", "energies", "message"),
+    [
+        (np.nan, (None, None), "The radius is nan deg"),
+        (-1, (None, None), "The radius is -1.0 deg"),
+        (1, (2 * u.TeV, 1 * u.TeV), "begin at 2.0 TeV"),
+        (1, (np.nan * u.TeV, None), "begin at nan TeV"),
+    ],
+)
+def test_selections_that_no_event_can_pass(radius, energies, message):
+    position = SkyCoord(0, 0, unit="deg")
+    with pytest.raises(ConfigError, match=message):
+        pulsar.select_events([], position, radius * u.deg, energy_range=energies)
+
+
+def test_a_column_in_another_unit_holds_no_phases(observations):
+    with pytest.raises(DataError, match="these are in TeV"):
+        pulsar.event_phases(observations[0], "ENERGY")
+
+
+def test_nothing_to_reduce(geometry):
+    with pytest.raises(SelectionError, match="no observation"):
+        pulsar.reduce_phases([], geometry, pulsar.PhaseRegions(on=(0.1, 0.2), off=(0.5, 0.9)))
+
+
+def test_regions_are_phase_regions(observations, geometry):
+    with pytest.raises(ConfigError, match="no PhaseRegions"):
+        pulsar.reduce_phases(observations, geometry, [(0.1, 0.2)])

@@ -161,3 +161,9 @@ def test_parts_share_the_off_phases():
 def test_regions_survive_pickling():
     regions = PhaseRegions(on=[(0.98, 1.02)], off=[(0.1, 0.3)])
     assert pickle.loads(pickle.dumps(regions)) == regions
+
+
+def test_what_is_rounded_to_a_whole_turn_is_phase_zero():
+    across = PhaseRegions(on=[(0.95, 1.05)], off=[(0.4, 0.6)])
+    assert across.on_mask([-1e-18]).all()
+    assert across.statistic([-1e-18]).n_on == 1

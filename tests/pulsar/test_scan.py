@@ -210,3 +210,23 @@ def test_without_events(nights, ephemeris):
     empty = nights[0].copy(in_memory=True, events=EventList(nights[0].events.table[:0]))
     with pytest.raises(SelectionError, match="no event"):
         pulsar.frequency_scan(empty, ephemeris, f0=(1.0, 1.0))
+
+
+def test_derivative_by_default_is_that_at_the_epoch(nights):
+    """Higher derivatives and glitches count, also those long after the epoch of the par file."""
+    glitch = "GLEP_1 61700\nGLF1_1 -2e-12\nGLF2_1 3e-20\nGLF0D_1 1e-6\nGLTD_1 100\n"
+    later = "GLEP_2 62000\nGLF1_2 -1e-9\n"
+    ephemeris = pulsar.PulsarEphemeris.from_text(f"{PAR}F2 1.2e-20\n{glitch}{later}")
+    scan = pulsar.frequency_scan(nights[:1], ephemeris, f0=(29.59, 29.59))
+    days = scan.epoch.tdb.mjd - np.array([61500, 61700])
+    t, dt = days * 86400
+    decayed = 1e-6 / 8.64e6 * math.exp(-days[1] / 100)
+    assert_allclose(
+        scan.f1.value, -3.66e-10 + 1.2e-20 * t - 2e-12 + 3e-20 * dt - decayed, rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("f0", [29.59, (29.59,), ("a", "b"), (29, 30) * u.s])
+def test_ranges_that_are_none(nights, ephemeris, f0):
+    with pytest.raises(ConfigError, match="no range in Hz"):
+        pulsar.frequency_scan(nights[:1], ephemeris, f0=f0)

@@ -12,11 +12,13 @@ from astropy.table import Table
 from astropy.time import Time
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints
+from matplotlib.patches import StepPatch
 from numpy.testing import assert_allclose
 
 from ctao_sat import pulsar, recipes, result, workflow
 from ctao_sat.config import dump, parse
 from ctao_sat.errors import ConfigError, SelectionError
+from ctao_sat.pulsar._scan import count_trials
 from ctao_sat.recipes.pulsar import PulsarConfig, _steps
 
 MODEL = {
@@ -98,6 +100,17 @@ class TestRun:
         h, p = pulsar.h_test(events["PHASE"])
         assert run.summary["h"]["statistic"] == h
         assert run.tables["tests"]["p_value"][0] == p
+
+    def test_trials_are_counted_beforehand(self, run):
+        span = (run.events["TIME"].max() - run.events["TIME"].min()).to("s")
+        f0 = u.Quantity([run.scan.f0[0], run.scan.f0[-1]])
+        n = count_trials(span, f0, None, CONFIG["scan"]["oversampling"])
+        assert n == pytest.approx(run.scan.n_trials, abs=1)
+
+    def test_profile_table_has_the_bins_of_the_plot(self, run):
+        (steps,) = [patch for patch in run.plot_profile().patches if isinstance(patch, StepPatch)]
+        values = steps.get_data().values
+        assert values.tolist() == run.tables["profile"]["counts"].tolist() * 2
 
     def test_excess_of_the_regions(self, run):
         regions = pulsar.PhaseRegions(**CONFIG["regions"])
@@ -247,6 +260,14 @@ class TestOtherWays:
         plan = recipes.plan(recipes.read_config(config))
         assert plan.observations["obs_id"].tolist() == [1, 2]
         assert plan.seconds > 0
+
+    def test_plan_counts_the_search(self, config):
+        scan = {"f0": ["1 Hz", "20 kHz"], "n_harmonics": 100, "oversampling": 1}
+        plan = recipes.plan(changed(config, scan=scan))
+        # 2.4e7 trials of more than 100 events, and 100 harmonics.
+        assert plan.seconds > 20
+        with pytest.raises(ConfigError, match="more than 1e"):
+            recipes.plan(changed(config, scan=scan | {"f0": ["1 Hz", "20 GHz"]}))
 
     def test_target_elsewhere_is_warned_of(self, config, caplog):
         far = recipes.read_config(config).model_dump(mode="json")

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from ctao_sat.errors import ConfigError
 from ctao_sat.plotting import _style as style
 from ctao_sat.pulsar import PhaseRegions
+from ctao_sat.pulsar._bootstrap import profile_bins
 from ctao_sat.pulsar._periodicity import checked_phases, checked_weights
 
 __all__ = ["plot_phaseogram", "plot_profile"]
@@ -22,12 +23,10 @@ __all__ = ["plot_phaseogram", "plot_profile"]
 Density = Callable[[np.ndarray], ArrayLike]
 
 
-# Fewer counts a bin are noise to the eye, more bins are not seen.
-_COUNTS_A_BIN = 25
-_BINS = (10, 50)
 # Seconds without an event after which another night, or another source, may lie between.
 _GAP = 3600.0
 _COUNTS_A_CELL = 8
+_CELLS = (10, 50)
 _ROWS = (6, 40)
 # More dates do not fit beside the axes.
 _DATES = 14
@@ -73,7 +72,7 @@ def plot_profile(
     SelectionError, DataError
         If there is no phase, or one is not finite.
     ConfigError
-        If there is not one weight for each.
+        If there is not one weight for each, or there is no bin.
 
     Examples
     --------
@@ -84,8 +83,9 @@ def plot_profile(
     """
     turns = checked_phases(phases)
     weight = _weights(weights, len(turns))
+    _check_bins(n_bins)
     ax = style.new_axes(width=7.2, height=4.0) if ax is None else ax
-    n_bins = _bins(len(turns)) if n_bins is None else n_bins
+    n_bins = profile_bins(len(turns)) if n_bins is None else n_bins
     edges = np.linspace(0.0, 1.0, n_bins + 1)
     counts = np.histogram(turns, edges, weights=weight)[0]
     error = np.sqrt(np.histogram(turns, edges, weights=weight**2)[0])
@@ -161,7 +161,7 @@ def plot_phaseogram(
     SelectionError, DataError
         If there is no phase, or one is not finite.
     ConfigError
-        If there is not one time and one weight for each.
+        If there is not one time and one weight for each, or there is no bin.
 
     Examples
     --------
@@ -179,6 +179,7 @@ def plot_phaseogram(
         raise ConfigError(
             f"There are {times.size} times for {len(turns)} phases.", remedy="Give one for each."
         )
+    _check_bins(n_bins)
     ax = style.new_axes(width=7.2, height=5.2) if ax is None else ax
     first, seconds = _elapsed(times)
     start, stop = _segments(np.sort(seconds))
@@ -208,16 +209,17 @@ def plot_phaseogram(
     return ax
 
 
+def _check_bins(n_bins: int | None) -> None:
+    if n_bins is not None and n_bins < 1:
+        raise ConfigError(f"There are no {n_bins} bins.", remedy="Take at least 1.")
+
+
 def _cells(n_events: int) -> int:
-    return int(np.clip(np.sqrt(n_events / _COUNTS_A_CELL), *_BINS))
+    return int(np.clip(np.sqrt(n_events / _COUNTS_A_CELL), *_CELLS))
 
 
 def _weights(weights: ArrayLike | None, n_events: int) -> np.ndarray:
     return np.ones(n_events) if weights is None else checked_weights(weights, n_events)
-
-
-def _bins(n_events: int) -> int:
-    return int(np.clip(n_events // _COUNTS_A_BIN, *_BINS))
 
 
 def _off_level(phases: np.ndarray, weights: np.ndarray, regions: PhaseRegions) -> float:

@@ -10,10 +10,13 @@ from ctao_sat.errors import ConfigError
 from ctao_sat.parallel import progress_bar
 from ctao_sat.pulsar._periodicity import checked_phases, checked_weights
 
-__all__ = ["bootstrap", "folded_light_curve"]
+__all__ = ["bootstrap", "folded_light_curve", "profile_bins"]
 
 # Central 68.27 % of a Gaussian.
 QUANTILES = (0.158655254, 0.841344746)
+# Fewer counts a bin are noise to the eye, more bins are not seen.
+_COUNTS_A_BIN = 25
+_BINS = (10, 50)
 
 
 def bootstrap(
@@ -153,3 +156,8 @@ def folded_light_curve(
         samples = bootstrap(x, counts, n_samples, rng, w if len(w) else None)
         table["counts_low"], table["counts_high"] = np.quantile(samples, QUANTILES, axis=0)
     return table
+
+
+def profile_bins(n_events: int) -> int:
+    """Return into how many bins a turn a number of events is divided by default."""
+    return int(np.clip(n_events // _COUNTS_A_BIN, *_BINS))

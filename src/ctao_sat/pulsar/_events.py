@@ -9,6 +9,7 @@ from astropy.coordinates import SkyCoord
 from gammapy.data import EventList, Observation, Observations
 
 from ctao_sat.errors import ConfigError, DataError, MissingColumnError
+from ctao_sat.pulsar._periodicity import in_turns, turn_fraction
 
 __all__ = ["as_list", "event_phases", "select_events", "with_events"]
 
@@ -41,7 +42,8 @@ def select_events(
     Raises
     ------
     ConfigError
-        If there is a position without radius, or the reverse.
+        If there is a position without radius, or the reverse; or if no event can pass, for the
+        radius is not positive, or the energies do not rise.
 
     Examples
     --------
@@ -54,6 +56,8 @@ def select_events(
         raise ConfigError(
             "A selection in direction needs a position and a radius.", remedy="Give both, or none."
         )
+    low, high = energy_range
+    _check_selection(radius, low, high)
     selected = []
     for one in as_list(observations):
         # They may come from a file, each time they are asked for.
@@ -61,13 +65,25 @@ def select_events(
         mask = np.ones(len(events.table), dtype=bool)
         if position is not None:
             mask &= events.radec.separation(position) <= radius
-        low, high = energy_range
         if low is not None:
             mask &= events.energy >= low
         if high is not None:
             mask &= events.energy < high
         selected.append(with_events(one, EventList(events.table[mask], meta=events.meta)))
     return Observations(selected)
+
+
+def _check_selection(
+    radius: u.Quantity | None, low: u.Quantity | None, high: u.Quantity | None
+) -> None:
+    """Raise an error where no event can pass. Written so that a NaN is refused."""
+    if radius is not None and not radius > 0 * u.deg:
+        raise ConfigError(f"The radius is {radius}.", remedy="Give an angle above 0.")
+    least, most = (0 if low is None else low), (np.inf * u.TeV if high is None else high)
+    if not least < most:
+        raise ConfigError(
+            f"The energies begin at {low}, and end at {high}.", remedy="Low first, then high."
+        )
 
 
 def as_list(observations: Observation | Iterable[Observation]) -> list[Observation]:
@@ -103,7 +119,8 @@ def event_phases(observation: Observation, column: str = "PHASE") -> np.ndarray:
     MissingColumnError
         If there is no such column.
     DataError
-        If a phase is not finite, or all of several are zero, as a column that was never filled.
+        If a phase is not finite, the column is in another unit than turns, or all of several are
+        whole turns, as a column that was never filled or that counts the turns.
     """
     table = observation.events.table
     if column not in table.colnames:
@@ -111,16 +128,17 @@ def event_phases(observation: Observation, column: str = "PHASE") -> np.ndarray:
             f"The events of observation {observation.obs_id} have no column {column}.",
             remedy="Assign phases first: pulsar.assign_phases, or `ctao-sat pulsar phase`.",
         )
-    phases = np.asarray(table[column], dtype=float)
+    phases = in_turns(table[column])
     if not np.isfinite(phases).all():
         raise DataError(
             f"{np.count_nonzero(~np.isfinite(phases))} of {len(phases)} phases of observation "
             f"{observation.obs_id} are not finite.",
             remedy="Assign phases anew.",
         )
-    if len(phases) > 1 and not phases.any():
+    if len(phases) > 1 and not turn_fraction(phases).any():
+        what = "whole turns" if phases.any() else "zero"
         raise DataError(
-            f"All {len(phases)} phases of observation {observation.obs_id} are zero.",
-            remedy="The column was never filled: assign phases.",
+            f"All {len(phases)} phases of observation {observation.obs_id} are {what}.",
+            remedy="The column was never filled, or holds no phases: assign phases.",
         )
     return phases

@@ -5,7 +5,7 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
-from ctao_sat.errors import ConfigError
+from ctao_sat.errors import ConfigError, DataError
 from ctao_sat.pulsar._periodicity import checked_phases, checked_weights, h_test
 
 __all__ = ["h_test_growth"]
@@ -46,7 +46,8 @@ def h_test_growth(
     Raises
     ------
     SelectionError, DataError, ConfigError
-        As in `h_test`; also if there is not one livetime for each phase.
+        As in `h_test`; also if there is not one livetime for each phase, or one cannot
+        be.
 
     Examples
     --------
@@ -63,6 +64,15 @@ def h_test_growth(
     if passed.shape != x.shape:
         raise ConfigError(
             f"There are {passed.size} livetimes for {len(x)} phases.", remedy="Give one for each."
+        )
+    if not passed.unit.is_equivalent("s"):
+        raise ConfigError(
+            f"The livetimes have the unit '{passed.unit}'.", remedy="Give times: livetimes * u.h."
+        )
+    # Written so that a NaN is refused.
+    if not (passed.value >= 0).all() or not np.isfinite(passed.value).all():
+        raise DataError(
+            "A livetime is negative or not finite.", remedy="Count from the begin of the first run."
         )
     if n_points < 1:
         raise ConfigError(f"There are {n_points} points.", remedy="Take at least 1.")

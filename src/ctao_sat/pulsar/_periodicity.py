@@ -1,8 +1,10 @@
 """Tests of phases against a uniform distribution."""
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
+import astropy.units as u
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtrc, gammaln
@@ -14,17 +16,22 @@ from ctao_sat.kernels.periodicity import harmonic_sums, largest
 __all__ = [
     "H_PENALTY",
     "PeriodicityTest",
+    "check_harmonics",
     "checked_phases",
     "checked_weights",
     "chi2_test",
     "h_p_value",
     "h_test",
+    "in_turns",
+    "turn_fraction",
     "z2_test",
 ]
 
 # Of de Jager, Raubenheimer & Swanepoel (1989), for each harmonic after the first.
 H_PENALTY = 4.0
 NO_WEIGHTS = np.empty(0)
+# A pulse of more is narrower than any clock; room for them is needed in memory.
+MOST_HARMONICS = 10_000
 
 
 class PeriodicityTest(NamedTuple):
@@ -185,7 +192,7 @@ def chi2_test(
     x = checked_phases(phases)
     w = checked_weights(weights, len(x))
     w = np.ones(len(x)) if len(w) == 0 else w
-    # A phase just below 0 is rounded to 1 turn, which is 0.
+    # A product may be rounded to the next bin.
     index = np.minimum((x * n_bins).astype(int), n_bins - 1)
     sums = np.bincount(index, weights=w, minlength=n_bins)
     value = float(n_bins / (w @ w) * np.sum((sums - w.sum() / n_bins) ** 2))
@@ -226,7 +233,9 @@ def h_p_value(h: float, max_harmonics: int = 20) -> float:
     >>> print(f"{pulsar.h_p_value(20):.3e} {math.exp(-0.4 * 20):.3e}")
     3.458e-04 3.355e-04
     """
-    _check_harmonics(max_harmonics)
+    check_harmonics(max_harmonics)
+    if not math.isfinite(h):
+        return math.nan if math.isnan(h) else float(h < 0)
     if h <= 0:
         return 1.0
     n = np.arange(max_harmonics)
@@ -240,7 +249,7 @@ def _sums(
     phases: ArrayLike, weights: ArrayLike | None, n_harmonics: int
 ) -> tuple[np.ndarray, float]:
     """Return the sums over events of each harmonic, and what makes Z² of their powers."""
-    _check_harmonics(n_harmonics)
+    check_harmonics(n_harmonics)
     x = checked_phases(phases)
     w = checked_weights(weights, len(x))
     sums = np.empty((2, n_harmonics))
@@ -248,14 +257,17 @@ def _sums(
     return sums, 2 / (float(w @ w) if len(w) else len(x))
 
 
-def _check_harmonics(number: int) -> None:
-    if number < 1:
-        raise ConfigError(f"There are no {number} harmonics.", remedy="Take at least 1.")
+def check_harmonics(number: int) -> None:
+    """Raise an error if there cannot be as many harmonics."""
+    if not isinstance(number, Integral) or not 1 <= number <= MOST_HARMONICS:
+        raise ConfigError(
+            f"There are no {number} harmonics.", remedy=f"Take 1 to {MOST_HARMONICS}."
+        )
 
 
 def checked_phases(phases: ArrayLike) -> np.ndarray:
     """Return phases as an array in [0, 1), at least one of them and all finite."""
-    x = np.asarray(phases, dtype=float)
+    x = in_turns(phases)
     if x.ndim != 1:
         raise ConfigError(
             f"Phases have the shape {x.shape}.", remedy="Give an array of one dimension."
@@ -269,7 +281,29 @@ def checked_phases(phases: ArrayLike) -> np.ndarray:
             f"{np.count_nonzero(~np.isfinite(x))} of {len(x)} phases are not finite.",
             remedy="Assign phases to all events, or leave out those without.",
         )
-    return x - np.floor(x)
+    return turn_fraction(x)
+
+
+def in_turns(phases: ArrayLike) -> np.ndarray:
+    """Return phases as an array of turns, with NaN where they are masked."""
+    unit = getattr(phases, "unit", None)
+    if isinstance(phases, np.ma.MaskedArray):
+        phases = np.ma.filled(phases.astype(float), np.nan)
+    x = np.asarray(phases, dtype=float)
+    if unit is None or unit == u.dimensionless_unscaled or isinstance(unit, u.UnrecognizedUnit):
+        return x
+    if not unit.is_equivalent(u.cycle):
+        raise DataError(
+            f"Phases are in turns, and these are in {unit}.", remedy="Check the name of the column."
+        )
+    return x * unit.to(u.cycle)
+
+
+def turn_fraction(turns: np.ndarray) -> np.ndarray:
+    """Return what is left of turns without whole ones, in [0, 1)."""
+    x = turns - np.floor(turns)
+    # What is just below a whole turn is rounded to it.
+    return np.where(x == 1.0, 0.0, x)
 
 
 def checked_weights(weights: ArrayLike | None, n_events: int) -> np.ndarray:
@@ -287,7 +321,8 @@ def checked_weights(weights: ArrayLike | None, n_events: int) -> np.ndarray:
             "A weight is negative or not finite.",
             remedy="Weights are probabilities: s / (s + b) with a positive sum.",
         )
-    if not w.any():
+    # Squared, for that is what counts, and what may be too small for a number.
+    if not w @ w:
         raise SelectionError(
             "All weights are zero: no event can be of the source.",
             remedy="Check the position of the source, and that its model predicts counts.",

@@ -359,6 +359,7 @@ def _check_free(table: Table, column: str, overwrite: bool, where: str) -> None:
     elif len(table) and not overwrite:
         raise ConfigError(
             f"The events of {where} have a column {column} already.",
-            remedy="Replace it with overwrite=True (--replace-phases), or rename it.",
+            remedy="Replace it with overwrite=True (--replace-phases; replace_phases: true in a "
+            "configuration), or rename it.",
             where=where,
         )

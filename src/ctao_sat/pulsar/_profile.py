@@ -9,7 +9,7 @@ from astropy.table import Table
 from iminuit import Minuit
 from numpy.typing import ArrayLike
 
-from ctao_sat.errors import ConfigError, did_you_mean
+from ctao_sat.errors import ConfigError, DataError, did_you_mean
 from ctao_sat.kernels import pulse_profile as kernels
 from ctao_sat.pulsar._periodicity import checked_phases, checked_weights
 
@@ -185,7 +185,7 @@ class ProfileFit:
 
 def fit_profile(
     phases: ArrayLike,
-    model: PulseProfile | Sequence[Peak],
+    model: PulseProfile | Peak | Sequence[Peak],
     weights: ArrayLike | None = None,
     *,
     frozen: Collection[str] = (),
@@ -198,7 +198,7 @@ def fit_profile(
     ----------
     phases : array-like of float, shape (n,)
         In turns.
-    model : PulseProfile or sequence of peaks
+    model : PulseProfile, peak or sequence of peaks
         Where the fit begins. It must be near: the likelihood has other maxima.
     weights : array-like of float, shape (n,), optional
         Probability that an event is of the source, see `event_weights`: then f is the profile of
@@ -214,7 +214,7 @@ def fit_profile(
     Raises
     ------
     SelectionError, DataError, ConfigError
-        As `h_test`; or if a frozen parameter does not exist, or none is left.
+        As `h_test`; or if a weight is above 1, a frozen parameter does not exist, or none is left.
 
     Notes
     -----
@@ -236,9 +236,15 @@ def fit_profile(
     width_1 0.018 0.001
     fraction_1 0.247 0.012
     """
+    if isinstance(model, Peak):
+        model = [model]
     start = model if isinstance(model, PulseProfile) else PulseProfile(tuple(model))
     x = checked_phases(phases)
     w = checked_weights(weights, len(x))
+    if (w > 1).any():
+        raise DataError(
+            f"A weight is {w.max():g}.", remedy="Give probabilities to be of the source, in [0, 1]."
+        )
     names = [f"{name}_{i}" for i, peak in enumerate(start.peaks, 1) for name in _names_of(peak)]
     for name in frozen:
         if name not in names:

@@ -29,7 +29,7 @@ from regions import SkyRegion
 
 from ctao_sat import dl4
 from ctao_sat.dl4._reduce import dataset_names, default_true_axis
-from ctao_sat.errors import ConfigError, CtaoSatWarning, did_you_mean
+from ctao_sat.errors import ConfigError, CtaoSatWarning, SelectionError, did_you_mean
 from ctao_sat.parallel import pmap
 from ctao_sat.pulsar._events import as_list, event_phases, with_events
 from ctao_sat.pulsar._regions import PhaseRegions, shared_phases
@@ -133,6 +133,8 @@ def reduce_phases(
     ------
     ConfigError
         If the options do not go together, or a region lacks off phases that are needed.
+    SelectionError
+        If there is no observation.
     MissingColumnError, DataError
         If phases are missing, or cannot be right; or as `ctao_sat.dl4.reduce`.
 
@@ -158,12 +160,14 @@ def reduce_phases(
     """
     how = _How(background, average, phase_column)
     named = dict(regions) if isinstance(regions, Mapping) else {"": regions}
+    runs = as_list(observations)
+    if not runs:
+        raise SelectionError("There is no observation.", remedy="Widen the selection.")
     _check(how, geometry, named, exclusion)
     if containment_correction is not None and not isinstance(geometry, RegionGeom):
         raise ConfigError(
             "There is no containment correction for maps.", remedy="Their PSF is in the dataset."
         )
-    runs = as_list(observations)
     by_name = dict(zip(dataset_names(runs, None), runs, strict=True))
     parallel = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
     if isinstance(geometry, RegionGeom):
@@ -198,6 +202,10 @@ def _check(
     if how.average not in AVERAGES:
         raise ConfigError(
             f"Unknown average '{how.average}'.", remedy=did_you_mean(how.average, AVERAGES)
+        )
+    if not all(isinstance(region, PhaseRegions) for region in named.values()):
+        raise ConfigError(
+            "Regions are no PhaseRegions.", remedy="Give one, or several by name: {'P1': …}."
         )
     if not named:
         raise ConfigError("There are no phase regions.", remedy="Give at least one.")

@@ -8,7 +8,7 @@ from gammapy.stats import WStatCountsStatistic
 from numpy.typing import ArrayLike
 
 from ctao_sat.errors import ConfigError
-from ctao_sat.pulsar._periodicity import checked_phases
+from ctao_sat.pulsar._periodicity import checked_phases, in_turns, turn_fraction
 
 __all__ = ["PhaseRegions", "shared_phases"]
 
@@ -249,8 +249,7 @@ def _width(intervals: Intervals) -> float:
 
 
 def _inside(phases: ArrayLike, intervals: Intervals) -> np.ndarray:
-    x = np.asarray(phases, dtype=float)
-    x = x - np.floor(x)
+    x = turn_fraction(in_turns(phases))
     mask = np.zeros(x.shape, dtype=bool)
     for start, stop in _pieces(intervals):
         mask |= (x >= start) & (x < stop)

@@ -21,11 +21,18 @@ from ctao_sat.kernels.periodicity import scan
 from ctao_sat.parallel import pmap
 from ctao_sat.pulsar._ephemeris import PulsarEphemeris
 from ctao_sat.pulsar._events import as_list
-from ctao_sat.pulsar._periodicity import H_PENALTY, NO_WEIGHTS, checked_weights, h_p_value
+from ctao_sat.pulsar._periodicity import (
+    H_PENALTY,
+    NO_WEIGHTS,
+    check_harmonics,
+    checked_weights,
+    h_p_value,
+)
 from ctao_sat.pulsar._phases import observation_timing
+from ctao_sat.pulsar._solution import TimingSolution
 from ctao_sat.pulsar._timing import Options
 
-__all__ = ["FrequencyScan", "frequency_scan"]
+__all__ = ["FrequencyScan", "count_trials", "frequency_scan"]
 
 # A grid beyond this takes hours and gigabytes.
 MAX_TRIALS = 10**8
@@ -142,7 +149,7 @@ def frequency_scan(
     r"""Search for pulses in a range of frequencies and their derivatives.
 
     The times of all runs are taken to the barycentre once, for the position (and the motion) of
-    the ephemeris; its frequencies play no part. The phase of a trial is
+    the ephemeris; its frequency plays no part. The phase of a trial is
 
     .. math:: \varphi = f_0 t + \frac{1}{2} f_1 t^2
 
@@ -158,7 +165,8 @@ def frequency_scan(
     f0 : pair of float or Quantity[frequency]
         Lowest and highest frequency at the epoch, in Hz.
     f1 : pair of float or Quantity[frequency / time], optional
-        Lowest and highest derivative, in Hz/s. Default: that of the ephemeris alone.
+        Lowest and highest derivative, in Hz/s. Default: that alone which the ephemeris has at the
+        epoch, by its higher derivatives and glitches too.
     weights : sequence of array-like, optional
         For each observation the weights of its events, see `event_weights`.
     statistic : {"h", "z2"}
@@ -208,22 +216,21 @@ def frequency_scan(
     """
     if statistic not in ("h", "z2"):
         raise ConfigError(f"Unknown statistic '{statistic}'.", remedy="Take 'h' or 'z2'.")
-    if n_harmonics < 1 or not oversampling > 0:
+    check_harmonics(n_harmonics)
+    if not 0 < oversampling < math.inf:
         raise ConfigError(
-            f"There are {n_harmonics} harmonics and {oversampling:g} trials per frequency.",
-            remedy="Both must be positive.",
+            f"There are {oversampling:g} trials per frequency.", remedy="Take 10, or some more."
         )
     # It is searched for what the ephemeris does not know.
     options = Options(solar_ephem, barycentre, offline, max_phase_error=math.inf, extrapolate=True)
     references, times = _emission_times(as_list(observations), ephemeris, site, options)
     w = _joined_weights(weights, [len(one) for one in times])
     epoch, t = _since_epoch(references, times, epoch)
-    solution = ephemeris.at(epoch)
-    default = solution.spin[1][0] if len(solution.spin) > 1 else 0.0
     half = float(np.max(np.abs(t))) or 1.0
-    grid0 = _grid(f0, u.Hz, 1 / (2 * oversampling * half))
-    rate = (default, default) if f1 is None else f1
-    grid1 = _grid(rate, u.Hz / u.s, 1 / (oversampling * half**2))
+    step0, step1 = _steps(half, oversampling)
+    grid0 = _grid(f0, u.Hz, step0)
+    known = _derivative(ephemeris.at(epoch), epoch)
+    grid1 = _grid((known, known) if f1 is None else f1, u.Hz / u.s, step1)
     _check_number(len(grid0) * len(grid1))
     penalty = H_PENALTY if statistic == "h" else 0.0
     values = _values(t, w, grid0, grid1, (n_harmonics, penalty), n_jobs, progress)
@@ -257,7 +264,7 @@ def _joined_weights(weights: Sequence[ArrayLike] | None, lengths: list[int]) -> 
     if weights is None:
         return NO_WEIGHTS
     arrays = [np.asarray(one, dtype=float) for one in weights]
-    if [len(one) for one in arrays] != lengths:
+    if [one.shape for one in arrays] != [(length,) for length in lengths]:
         raise ConfigError(
             "The weights are not those of the events.",
             remedy="Give one array for each observation, with a weight for each of its events.",
@@ -277,9 +284,54 @@ def _since_epoch(
     return epoch.tdb, t - (epoch.tdb - first).to_value("s")
 
 
+def _derivative(solution: TimingSolution, epoch: Time) -> float:
+    """Return the derivative of the frequency that a pulsar has at an epoch, in Hz/s."""
+
+    def since(day: float, fraction: float) -> float:
+        return float((epoch - Time(day, fraction, format="mjd", scale="tdb")).to_value("s"))
+
+    t = since(*solution.pepoch)
+    rate = sum(f[0] * t**n / math.factorial(n) for n, f in enumerate(solution.spin[1:]))
+    for glitch in solution.glitches:
+        dt = since(*glitch.epoch)
+        if dt >= 0:
+            rate += glitch.f1 + glitch.f2 * dt
+            if glitch.f0_decaying:
+                rate -= glitch.f0_decaying / glitch.decay_time * math.exp(-dt / glitch.decay_time)
+    return rate
+
+
+def count_trials(
+    span: u.Quantity, f0: u.Quantity, f1: u.Quantity | None, oversampling: float
+) -> int:
+    """Return how many trials a scan over a span of time has; raise an error if too many."""
+    step0, step1 = _steps(0.5 * span.to_value("s"), oversampling)
+    number = _range(f0, u.Hz, step0)[-1]
+    number *= 1 if f1 is None else _range(f1, u.Hz / u.s, step1)[-1]
+    _check_number(number)
+    return number
+
+
+def _steps(half: float, oversampling: float) -> tuple[float, float]:
+    """Return the steps in Hz and Hz/s for events up to so many s from the epoch."""
+    return 1 / (2 * oversampling * half), 1 / (oversampling * half**2)
+
+
 def _grid(limits: tuple[float, float] | u.Quantity, unit: u.UnitBase, step: float) -> np.ndarray:
     """Return equidistant trials, both limits among them, not more than a step apart."""
-    low, high = u.Quantity(limits, unit).to_value(unit)
+    return np.linspace(*_range(limits, unit, step))
+
+
+def _range(
+    limits: tuple[float, float] | u.Quantity, unit: u.UnitBase, step: float
+) -> tuple[float, float, int]:
+    """Return both limits, and the number of trials between them."""
+    try:
+        low, high = u.Quantity(limits, unit).to_value(unit)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{limits!r} is no range in {unit}.", remedy="Give the lowest and the highest value."
+        ) from error
     # Written so that a NaN is refused.
     if not high >= low:
         raise ConfigError(
@@ -287,7 +339,7 @@ def _grid(limits: tuple[float, float] | u.Quantity, unit: u.UnitBase, step: floa
         )
     n_steps = (high - low) / step
     _check_number(n_steps)
-    return np.linspace(low, high, math.ceil(n_steps) + 1 if high > low else 1)
+    return low, high, math.ceil(n_steps) + 1 if high > low else 1
 
 
 def _check_number(n_trials: float) -> None:

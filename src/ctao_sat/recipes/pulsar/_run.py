@@ -41,7 +41,7 @@ def plan(config: PulsarConfig, *, n_jobs: int = 1) -> Plan:
     config : PulsarConfig
         The configuration.
     n_jobs : int
-        Not used: phases take less time than a worker to start.
+        Number of workers that search in frequency; phases take less time than one to start.
 
     Returns
     -------
@@ -54,10 +54,13 @@ def plan(config: PulsarConfig, *, n_jobs: int = 1) -> Plan:
     (first,) = steps.with_phases(observations[:1], inputs.ephemeris, config)
     seconds = time.perf_counter() - start
     events = sum(len(observation.events.table) for observation in observations)
+    search = 0.0
+    if config.scan is not None:
+        search = steps.search_seconds(observations, config, config.scan) / max(1, n_jobs)
     return Plan(
         observations=inputs.table,
         cuts=inputs.cuts,
-        seconds=seconds * len(observations),
+        seconds=seconds * len(observations) + search,
         megabytes=events * len(first.events.table.colnames) * 8 / 1e6,
     )
 

@@ -18,6 +18,8 @@ from regions import CircleSkyRegion
 from ctao_sat import dl5, pulsar
 from ctao_sat.config import expand_path, spectral_model
 from ctao_sat.errors import SelectionError
+from ctao_sat.pulsar._bootstrap import profile_bins
+from ctao_sat.pulsar._scan import count_trials
 from ctao_sat.recipes.pulsar._config import (
     EphemerisConfig,
     PulsarConfig,
@@ -28,6 +30,9 @@ from ctao_sat.recipes.pulsar._result import PhaseSpectrum
 from ctao_sat.workflow import _spectra as spectra
 
 log = logging.getLogger(__name__)
+
+# Of a search, for an event, a trial and a harmonic.
+_SEARCH_SECONDS = 1.5e-10
 
 # Header cards of phases: name of the column, and what it is.
 _CARDS = {
@@ -195,8 +200,8 @@ def region_table(regions: pulsar.PhaseRegions, phases: np.ndarray) -> Table:
 
 
 def profile_table(phases: np.ndarray, n_bins: int | None) -> Table:
-    """Return the folded light curve."""
-    return pulsar.folded_light_curve(phases, n_bins or 50)
+    """Return the folded light curve, in the bins of its plot."""
+    return pulsar.folded_light_curve(phases, n_bins or profile_bins(len(phases)))
 
 
 def search(
@@ -218,6 +223,22 @@ def search(
         **_places(config.ephemeris),
         **parallel,
     )
+
+
+def search_seconds(
+    observations: Iterable[Observation], config: PulsarConfig, wanted: ScanConfig
+) -> float:
+    """Return about how long a search takes; raise an error if it has too many trials."""
+    selected = select_events(Observations(list(observations)), config)
+    starts, stops = zip(*((one.tstart, one.tstop) for one in selected), strict=True)
+    trials = count_trials(
+        (max(stops) - min(starts)).to("s"),
+        u.Quantity(wanted.f0),
+        None if wanted.f1 is None else u.Quantity(wanted.f1),
+        wanted.oversampling,
+    )
+    events = sum(len(one.events.table) for one in selected)
+    return _SEARCH_SECONDS * wanted.n_harmonics * trials * events
 
 
 def reduce(
