@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
-# Before numpy is loaded: later, its libraries have started their threads.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+# Once numpy is loaded, which plugins of pytest may do, its libraries have started their threads.
+if "numpy" in sys.modules and any(os.environ.get(name) != "1" for name in _THREADS[:2]):
+    raise pytest.UsageError(
+        f"Benchmarks run in one thread: start them with {'=1 '.join(_THREADS[:2])}=1."
+    )
+for _name in _THREADS:
     os.environ[_name] = "1"
 # With import-mode "importlib", modules beside the tests are not found otherwise.
 sys.path.append(str(Path(__file__).parent))

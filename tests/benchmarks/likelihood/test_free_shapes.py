@@ -9,6 +9,7 @@ from bench_fits import Walk, cool, from_here, gammapy_value
 from bench_measure import Record, Side, in_turns, once
 from bench_shapes import CLOCK, add_minimum, bad_start, fresh_stat, gammapy_refitted
 from gammapy.datasets import Datasets
+from gammapy.modeling import FitResult
 
 from ctao_sat import dl5
 from ctao_sat.likelihood import KernelCache, compile_likelihood
@@ -96,10 +97,10 @@ def compare(
     """Time and compare a fit of ours with Gammapy's, done again until it is stable."""
     start = from_here(datasets)
     cold, cache = cool(datasets, start), KernelCache()
-    ends, turns = [], []
+    turns = []
 
-    def fit(**options) -> None:
-        ends.append(dl5.fit(datasets, compiled=True, **options))
+    def fit(**options) -> FitResult:
+        return dl5.fit(datasets, compiled=True, **options)
 
     sides = {
         "off": Side(lambda: fit(guard=False), cold),
@@ -126,8 +127,7 @@ def compare(
         job, "dl5.fit, guard off, against its first", gammapy=fits.seconds[0], ours=times["off"]
     )
     cold()
-    fit(guard=False)
-    result = ends[-1]
+    result = fit(guard=False)
     assert result.success, result.message
     add_minimum(record, job, datasets, result, fits, thorough=thorough)
     start()
