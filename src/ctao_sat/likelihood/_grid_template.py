@@ -160,7 +160,7 @@ class GridTemplate:
     def samples(self, shape: np.ndarray, order: int) -> Samples:
         """Return samples and derivatives, see `differentiate`."""
         source = self._source
-        if source.is_round:
+        if source.is_round and not source.is_pixelated(shape):
             return self._gaussian(shape, order)
         steps = source.steps(shape) if order else np.zeros(0)
         centre = source.beside(shape) if order else shape

@@ -16,6 +16,8 @@ __all__ = ["Shape", "integrates_as_usual"]
 _HALF_PIXEL = 0.5
 # Steps of derivatives, by the size of a smooth source and for shapes with edges by pixels.
 _SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
+# A Gaussian that is smaller, in pixels, lies in one of them as a whole, where nothing changes.
+_WITHIN_PIXEL = 0.5
 _ECCENTRICITY_STEP = 0.02
 # Where the eccentricity begins, if it is free: at zero its derivative vanishes.
 _NOT_ROUND = 0.3
@@ -82,6 +84,12 @@ class Shape:
         e = self._parameters[self.names.index("e")]
         return e.value == 0 and self.names.index("e") not in self.free
 
+    def is_pixelated(self, shape: np.ndarray) -> bool:
+        """Return whether the pixels are seen: with points, edges, and Gaussians within one."""
+        if not self.is_smooth:
+            return True
+        return self.widths(shape)[1] < _WITHIN_PIXEL * float(np.max(self.pixels.scales))
+
     def gaussian(self, shape: np.ndarray, lon, lat, order: int) -> np.ndarray:
         """Return the surface brightness of a round Gaussian and derivatives by its parameters.
 
@@ -117,7 +125,7 @@ class Shape:
         size = pixel
         if not self.is_point:
             size = (self.radius(shape) or 50 * pixel) / 5
-        angle = max(_SMOOTH_STEP * size, 0.0 if self.is_smooth else _EDGE_STEP * pixel)
+        angle = max(_SMOOTH_STEP * size, _EDGE_STEP * pixel if self.is_pixelated(shape) else 0.0)
         if self.is_point:
             angle = _HALF_PIXEL * pixel
         steps = []
@@ -131,6 +139,9 @@ class Shape:
                 if name == "lon_0":
                     lat = shape[self.names.index("lat_0")]
                     step /= max(np.cos(lat * self._units[i].to("rad")), 1e-3)
+                elif i in self.sizes and value != 0:
+                    # Not to another side of nothing.
+                    step = min(step, abs(value) / 2)
             elif name == "e":
                 step = min(_ECCENTRICITY_STEP, max((1 - abs(value)) / 2, 1e-6))
             else:
@@ -225,6 +236,12 @@ class Shape:
             for axis, length in zip(axes, lengths, strict=True)
             if length > _ALONG * max(lengths)
         ]
+
+    def pixel_axes(self, shape: np.ndarray) -> list[tuple[list[int], list[np.ndarray]]]:
+        """Return the free coordinates, and each size, with steps of one pixel."""
+        pixel = float(np.min(self.pixels.scales))
+        axes = [([i], [np.array([pixel / self._units[i].to("deg")])]) for i in self.sizes]
+        return [(self.position, self.position_axes(shape)), *axes]
 
     def beside(self, shape: np.ndarray) -> np.ndarray:
         """Return the shape, or one beside it where Gammapy takes another formula: a round one."""

@@ -79,7 +79,7 @@ class MovingSources:
         return shares
 
     def pixel_axes(self, x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the axes of the pixels around each point source with a free position.
+        """Return the axes along which sources are seen to be pixelated: positions and sizes.
 
         Parameters
         ----------
@@ -94,10 +94,12 @@ class MovingSources:
         p, axes = self._map.values(x), {}
         slopes, _ = self._map.slopes(x, p)
         for response in self._responses:
-            source = response.source
-            index = tuple(self._where[int(response.index[i])] for i in source.position)
-            if source.is_point and index not in axes:
-                axes[index] = source.position_axes(p[response.index])
+            source, shape = response.source, p[response.index]
+            if not source.is_pixelated(shape):
+                continue
+            for own, steps in source.pixel_axes(shape):
+                index = tuple(self._where[int(response.index[i])] for i in own)
+                axes.setdefault(index, steps)
         return [
             (np.array(index), step / slopes[list(index)])
             for index, steps in axes.items()
