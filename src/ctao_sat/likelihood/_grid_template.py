@@ -167,48 +167,56 @@ class GridTemplate:
         return differentiate(self._sample, shape, source.free, steps, order, centre)
 
     def _gaussian(self, shape: np.ndarray, order: int) -> Samples:
-        source = self._source
-        found = source.gaussian(shape, *self._coordinates, order)
+        source, kept = self._source, self._kept(shape)
+        found = source.gaussian(shape, *self._coordinates_of(kept), order)
         number = {"lon_0": 0, "lat_0": 1, "sigma": 2}
         free = [number[source.names[i]] for i in source.free]
-        samples = Samples(self._placed(found[0], shape))
+        samples = Samples(self._placed(found[0], kept))
         if order > 0:
-            samples.first = [self._placed(found[1 + k], shape) for k in free]
+            samples.first = [self._placed(found[1 + k], kept) for k in free]
         if order > 1:
             for i, k in enumerate(free):
                 for j, m in enumerate(free[: i + 1]):
                     low, high = min(k, m), max(k, m)
                     at = 4 + high * (high + 1) // 2 + low
-                    samples.second[i, j] = self._placed(found[at], shape)
+                    samples.second[i, j] = self._placed(found[at], kept)
         return samples
 
     def _sample(self, shape: np.ndarray) -> np.ndarray:
-        return self._placed(self._source.evaluate(shape, *self._coordinates), shape)
+        kept = self._kept(shape)
+        return self._placed(self._source.evaluate(shape, *self._coordinates_of(kept)), kept)
 
-    def _placed(self, values: np.ndarray, shape: np.ndarray) -> np.ndarray:
-        """Return surface brightness as samples on the grid."""
-        if self._factor > 1:
-            f = self._factor
-            n_y, n_x = self._solid_angles.shape
-            values = np.broadcast_to(values, (n_y * f, n_x * f))
-            values = values.reshape(n_y, f, n_x, f).sum(axis=(1, 3)) / f**2
-        if self.step == 1:
-            values = self._cut(np.broadcast_to(values, self._solid_angles.shape), shape)
-        out = np.zeros(self.shape)
-        # What is not finite counts as nothing, as in Gammapy.
-        out[self._inner] = np.nan_to_num(
-            values * self._solid_angles, nan=0.0, posinf=0.0, neginf=0.0
-        )
-        return out
-
-    def _cut(self, values: np.ndarray, shape: np.ndarray) -> np.ndarray:
-        """Return values without those beyond the pixels that Gammapy evaluates for a shape."""
+    def _kept(self, shape: np.ndarray) -> tuple[slice, slice]:
+        """Return which pixels with samples Gammapy evaluates for a shape."""
+        if self.step > 1:
+            return np.s_[:, :]
         (y0, y1, x0, x1), (first_y, _, first_x, _) = self._fine_box(shape)[0], self._inner_box
-        kept = np.s_[
+        return np.s_[
             max(y0 - first_y, 0) : max(y1 - first_y, 0), max(x0 - first_x, 0) : max(x1 - first_x, 0)
         ]
-        out = np.zeros(values.shape)
-        out[kept] = values[kept]
+
+    def _coordinates_of(self, kept: tuple[slice, slice]) -> list:
+        """Return the coordinates of some pixels, or of the parts into which they are divided."""
+        f = self._factor
+        parts = tuple(
+            slice(*(None if end is None else end * f for end in (part.start, part.stop)))
+            for part in kept
+        )
+        return [c[parts] for c in self._coordinates]
+
+    def _placed(self, values: np.ndarray, kept: tuple[slice, slice]) -> np.ndarray:
+        """Return the surface brightness of some pixels as samples on the grid."""
+        solid_angles = self._solid_angles[kept]
+        if self._factor > 1:
+            f = self._factor
+            n_y, n_x = solid_angles.shape
+            values = np.broadcast_to(values, (n_y * f, n_x * f))
+            values = values.reshape(n_y, f, n_x, f).sum(axis=(1, 3)) / f**2
+        out = np.zeros(self.shape)
+        # What is not finite counts as nothing, as in Gammapy.
+        out[self._inner][kept] = np.nan_to_num(
+            values * solid_angles, nan=0.0, posinf=0.0, neginf=0.0
+        )
         return out
 
     # -- bins -----------------------------------------------------------------------------------
