@@ -24,6 +24,7 @@ name                            why it is here
 `unique_models`                 ``Datasets.models`` gathers covariances, at some cost
 `penalty_precision`             the inverse of a penalty's covariance is private
 `plain_stat_sum`                renamed in Gammapy's development branch
+`psf_kernel_sizes`              how finely pixels of a PSF kernel are divided is private
 ``CUTOUT_MARGIN``,              how Gammapy cuts out and divides pixels is in the namespaces of its
 ``MAX_OVERSAMPLING``            modules only
 `bound_datasets`                ``Fit`` passes its backends a bound method and nothing else
@@ -38,12 +39,14 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 from gammapy.catalog import SourceCatalog
 from gammapy.datasets import Dataset, Datasets, MapDataset
 from gammapy.datasets import evaluator as _evaluator
 from gammapy.datasets import map as _map
 from gammapy.datasets.evaluator import CUTOUT_MARGIN, MapEvaluator
+from gammapy.irf.psf import map as _psf_map
 from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.modeling import Covariance, Parameters
 from gammapy.modeling.fit import Registry
@@ -66,6 +69,7 @@ __all__ = [
     "penalties",
     "penalty_precision",
     "plain_stat_sum",
+    "psf_kernel_sizes",
     "register_fit_tasks",
     "renew_evaluators",
     "set_covariance",
@@ -74,6 +78,10 @@ __all__ = [
     "unique_models",
     "with_evaluators",
 ]
+
+
+# The default of ``PSFMap.get_psf_kernel``, which evaluators take.
+_PSF_PRECISION = 12
 
 
 def source_names(catalog: SourceCatalog, row: int) -> list[str]:
@@ -275,6 +283,46 @@ def plain_stat_sum(dataset: Dataset) -> float:
         -2 log L.
     """
     return float(dataset._stat_sum_likelihood())
+
+
+def psf_kernel_sizes(psf, geom, position, containment: float, max_radius):
+    """Return where a PSF kernel is taken, and how large and how finely divided it is.
+
+    Parameters
+    ----------
+    psf : `~gammapy.irf.PSFMap`
+        In true energy.
+    geom : `~gammapy.maps.WcsGeom`
+        On whose pixels.
+    position : `~astropy.coordinates.SkyCoord` or None
+        Where; None is the centre of the map.
+    containment : float
+        Part of the events that the kernel is to hold.
+    max_radius : `~astropy.units.Quantity` or None
+        Largest radius.
+
+    Returns
+    -------
+    position : `~astropy.coordinates.SkyCoord`
+        The nearest at which the map has a PSF.
+    radii : `~astropy.units.Quantity`, shape (n_energy,)
+        Of the kernels.
+    factors : list of int
+        Into how many parts pixels are divided.
+    """
+    if position is None:
+        position = psf.psf_map.geom.center_skydir
+    position = psf._get_nearest_valid_position(position)
+    energy = psf.psf_map.geom.axes[psf.energy_name].center
+    radii = psf.containment_radius(
+        fraction=containment, position=position, **{psf.energy_name: energy}
+    )
+    if max_radius is not None:
+        radii = np.minimum(radii, u.Quantity(max_radius))
+    factors = _psf_map._psf_upsampling_factor(
+        psf, geom, position, energy=None, precision_factor=_PSF_PRECISION
+    )
+    return position, radii, factors
 
 
 def renew_evaluators(datasets: Datasets) -> None:

@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parent / "likelihood"
@@ -83,3 +84,31 @@ def test_scaling_is_measured_and_drawn(bench, small, tmp_path):
     scaling.draw(tmp_path / "plot.png", "bins", [1, 2], {name: [1, 2] for name in scaling.LABELS})
     assert (tmp_path / "plot.png").stat().st_size > 1000
     assert record.rows == []
+
+
+def test_free_shapes_of_a_small_field(bench, tmp_path):
+    from ctao_sat import dl5
+
+    jobs, shapes = bench("bench_jobs"), bench("bench_shapes")
+    field = jobs.survey(1, 20, 0.4)
+    jobs.thaw_shapes(field)
+    before = field.models[0].spatial_model.position
+    to_bad_start = shapes.bad_start(field, np.random.default_rng(1), 0.02, 3.0)
+    fits = shapes.gammapy_refitted(field)
+    assert fits.is_stable
+    assert fits.total > 0
+    to_bad_start()
+    moved = field.models[0].spatial_model.position.separation(before).deg
+    assert moved == pytest.approx(0.02, rel=1e-3)
+    result = dl5.fit(field, compiled=True, guard=False)
+    record = bench("bench_measure").Record(tmp_path, "shapes")
+    shapes.add_minimum(record, "small", field, result, fits, thorough=True)
+    record.check("small")
+    assert [path.name for path in record.write()] == ["shapes.json", "shapes.csv"]
+
+
+def test_refits_that_still_find_something_are_not_stable(bench):
+    refits = bench("bench_shapes").Refits
+    assert not refits(stats=[10.0]).is_stable
+    assert not refits(stats=[10.0, 9.8]).is_stable
+    assert refits(stats=[10.0, 9.8, 9.75]).is_stable

@@ -77,6 +77,7 @@ def test_all_is_what_is_tested():
         "penalties",
         "penalty_precision",
         "plain_stat_sum",
+        "psf_kernel_sizes",
         "register_fit_tasks",
         "renew_evaluators",
         "set_covariance",

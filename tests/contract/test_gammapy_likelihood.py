@@ -44,6 +44,7 @@ SIGNATURES = {
     "penalties": ["datasets"],
     "penalty_precision": ["penalty"],
     "plain_stat_sum": ["dataset"],
+    "psf_kernel_sizes": ["psf", "geom", "position", "containment", "max_radius"],
     "renew_evaluators": ["datasets"],
     "set_covariance": ["datasets", "parameters", "matrix"],
     "unique_models": ["datasets"],

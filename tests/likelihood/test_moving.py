@@ -53,7 +53,8 @@ def test_sums_are_those_of_all_pixels(moving):
     part.table = np.array([[k, 1, n, k * n, 0, 0, 0] for k in range(3)])
     part.pixels, part.weights = pixels, np.ones(n)
     values = np.zeros(3 * n)
-    part._template.gather(part._samples(shape, 0).value, part, FIRST_VALUE, values)
+    template = make_template(source, shape)
+    template.gather(template.samples(shape, 0).value, part, FIRST_VALUE, values)
     np.testing.assert_allclose(sums, np.sum(values.reshape(3, n) * part.implicit.reshape(3, n), 1))
     assert source.center(shape)[0] > y0
 
@@ -93,7 +94,7 @@ def test_room_grows(zoo, moving):
     assert (f - e) * (h - g) > (b - a) * (d - c) or (b - a, d - c) == source.pixels.shape
 
 
-def test_derivatives_are_changes(moving):
+def test_derivatives_are_changes(zoo, moving):
     """Of sum_j b_j mu_j, linear in the counts: by shape and spectrum, with and without sums."""
     source, shape, part, n_values, row_bin = moving
     rng = np.random.default_rng(4)
@@ -123,9 +124,10 @@ def test_derivatives_are_changes(moving):
     assert part.holds(shape)
     out = {i: np.zeros(len(row_bin)) for i in source.free}
     part.add_slopes(shape, f, row_bin, out)
-    part.implicit[...] = 0
-    part._cut = part._sums = None
-    alone = part.derivatives(shape, f, row_bin, slopes, 1)
+    plain, *_ = zoo.parts.part(source, shape)
+    plain.implicit[...] = 0
+    assert plain.holds(shape)
+    alone = plain.derivatives(shape, f, row_bin, slopes, 1)
     for by_f, i in zip(alone.by_f, source.free, strict=True):
         assert out[i] @ slopes == pytest.approx(by_f @ f, rel=1e-8, abs=1e-8)
     np.testing.assert_array_equal(alone.second, 0)

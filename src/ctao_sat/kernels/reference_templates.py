@@ -44,10 +44,12 @@ def gather(
 
     Parameters
     ----------
-    table, pixels, weights, place, values : array or int
+    table, pixels, weights : array
         See `ctao_sat.kernels.templates.gather_patch`.
     templates : array, shape (n_k, n_y, n_x)
         The templates.
+    place, values : int, array
+        See `ctao_sat.kernels.templates.gather_patch`.
     """
     for k, pixel, _, weight, value in elements(table, place):
         y, x = pixels[pixel]
@@ -138,10 +140,12 @@ def correlate(
 
     Parameters
     ----------
-    psf, corner : array or tuple of int
+    psf : array, shape (n_k, n_y, n_x)
         See `convolve`.
     slopes : array, shape (n_k, n_y, n_x)
         On all pixels of the map.
+    corner : tuple of int
+        See `convolve`.
     shape : tuple of int
         Of the samples.
 
@@ -178,3 +182,29 @@ def tap_matrix(nodes: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
         if node >= 0:
             matrix[row, node : node + len(shares)] = shares
     return matrix
+
+
+# -- shapes ---------------------------------------------------------------------------------------
+
+
+def gaussian(
+    lon: np.ndarray, lat: np.ndarray, lon_0: float, lat_0: float, sigma: float
+) -> np.ndarray:
+    """Return the surface brightness of a Gaussian on the sphere, whose integral is 1.
+
+    Parameters
+    ----------
+    lon, lat : array, shape (n,)
+        Directions in radians.
+    lon_0, lat_0, sigma : float
+        Position and width in radians.
+
+    Returns
+    -------
+    brightness : array, shape (n,)
+        Per steradian.
+    """
+    cosine = np.sin(lat) * np.sin(lat_0) + np.cos(lat) * np.cos(lat_0) * np.cos(lon - lon_0)
+    a = 1 - np.cos(sigma)
+    norm = 4 * np.pi * a * (1 - np.exp(-1 / a))
+    return np.exp(-0.5 * (1 - cosine) / a) / norm

@@ -87,12 +87,14 @@ def scatter_patch(table, pixels, weights, psf, row_bin, bins, corner, out):
 
     Parameters
     ----------
-    table, pixels, weights, psf, corner : array or tuple
+    table, pixels, weights, psf : array
         See `gather_patch`.
     row_bin : array of int64
         Bin of each row of the plan.
     bins : array, shape (n_bins,)
         A number for each bin.
+    corner : tuple of int
+        See `gather_patch`.
     out : array, shape (n_k, n_y, n_x)
         Added to.
     """
@@ -166,7 +168,7 @@ def gather_taps(table, pixels, weights, images, first_row, taps, least, place, v
 
     Parameters
     ----------
-    table, pixels, weights, place, values : array or int
+    table, pixels, weights : array
         See `gather_patch`.
     images : array, shape (n_k, n_rows, n_x)
         Rows of the map, columns of the grid.
@@ -177,6 +179,8 @@ def gather_taps(table, pixels, weights, images, first_row, taps, least, place, v
         shapes (n,) and (n, n_taps).
     least : float
         Smaller sums are raised to it.
+    place, values : int, array
+        See `gather_patch`.
     """
     nodes, shares = taps
     n_taps = shares.shape[1]
@@ -229,12 +233,14 @@ def add_columns(table, values, f, row_bin, bins):
 
     Parameters
     ----------
-    table, row_bin : array
+    table : array
         See `scatter_patch`.
     values : array
         As filled with `FIRST_WEIGHT`.
     f : array, shape (n_k,)
         Factors.
+    row_bin : array of int64
+        Bin of each row of the plan.
     bins : array, shape (n_bins,)
         Added to.
     """

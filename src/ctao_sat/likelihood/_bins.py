@@ -1,5 +1,7 @@
 """Bins and blocks of one dataset: what needs a logarithm, what is summed beforehand."""
 
+from typing import cast
+
 import numpy as np
 
 from ctao_sat.kernels.counts import fill_wstat_constants
@@ -8,6 +10,7 @@ from ctao_sat.kernels.statistics import CASH, LOG_TRUNCATION, WSTAT
 from ctao_sat.likelihood._data import CountsData
 from ctao_sat.likelihood._moving import MovingPart, MovingResponse
 from ctao_sat.likelihood._plan import Columns, PlanBuilder
+from ctao_sat.likelihood._responses import Response
 
 __all__ = ["add_counts"]
 
@@ -41,11 +44,13 @@ def add_counts(
         Whether each bin is evaluated by itself. That is exact whatever the spectra.
     """
     first = builder.n_bins
+    moves = False
     for response, (column, _, factor) in zip(data.responses, columns.responses, strict=True):
         if isinstance(response, MovingResponse):
+            moves = True
             window = response.window(builder.p, builder.room)
             builder.parts[id(response)] = MovingPart(response, column, factor, window)
-    if data.mask.shape[1:] == (1, 1):
+    if data.mask.shape[1:] == (1, 1) and not moves:
         positions = _add_region(builder, data, columns)
     elif full:
         positions = _add_all(builder, data, columns)
@@ -102,7 +107,8 @@ def _add_region(builder: PlanBuilder, data: CountsData, columns: Columns) -> np.
         for row, energy in enumerate(index.tolist()):
             builder.add_block(column + energy, vector, bins[[row]], background[[row]][None])
     for response, (column, vector, factor) in zip(data.responses, columns.responses, strict=True):
-        values = factor * response.edisp[:, index] * response.images[:, 0]
+        images = cast(Response, response).images[:, 0]
+        values = factor * response.edisp[:, index] * images
         low, high = _range(values != 0)
         builder.add_block(column + low, vector, bins, values[low:high])
     builder.close_group(first_block, first)
@@ -249,7 +255,7 @@ class _Selection:
             if taken.any() and isinstance(response, MovingResponse):
                 # Wherever it moves, no bin is to become negative.
                 window += np.inf
-            elif taken.any():
+            elif taken.any() and isinstance(response, Response):
                 images = np.maximum(response.images, 0.0).reshape(len(f), -1)
                 signal = (_MARGIN * factor * taken[:, None] * response.edisp).T @ images
                 window += signal.reshape(window.shape)
@@ -310,7 +316,7 @@ class _Selection:
         part = self.builder.parts[id(response)]
         shares = np.tensordot(2 * factor * response.edisp, weights, axes=1)
         part.implicit = shares * response.exposure[window]
-        used = part.implicit.any(axis=(1, 2))
-        stop = column + len(used)
+        used = np.any(part.implicit != 0, axis=(1, 2))
+        stop = column + part.implicit.shape[0]
         least = np.where(used, 0.0, -np.inf)
         self.builder.least[column:stop] = np.fmax(self.builder.least[column:stop], least)

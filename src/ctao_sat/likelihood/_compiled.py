@@ -232,7 +232,7 @@ class CompiledLikelihood:
 
     @property
     def sources(self) -> MovingSources:
-        """Sources with a free shape."""
+        """The sources with a free shape."""
         return MovingSources(self._engine.moving, self._map)
 
     def anchor(self) -> None:

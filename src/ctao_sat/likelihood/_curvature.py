@@ -53,7 +53,7 @@ def expansion(
 
     Parameters
     ----------
-    engine, parameters, x
+    engine, parameters, x : object
         As in `second_derivatives`.
 
     Returns

@@ -168,7 +168,7 @@ class GridTemplate:
 
     def _gaussian(self, shape: np.ndarray, order: int) -> Samples:
         source, kept = self._source, self._kept(shape)
-        found = source.gaussian(shape, *self._coordinates_of(kept), order)
+        found = source.gaussian(shape, self._coordinates_of(kept), order)
         number = {"lon_0": 0, "lat_0": 1, "sigma": 2}
         free = [number[source.names[i]] for i in source.free]
         samples = Samples(self._placed(found[0], kept))
@@ -258,7 +258,8 @@ class GridTemplate:
         y0, y1, x0, x1 = part.window
         if part.implicit.size == 0:
             return np.zeros((len(self._transfer), *self.shape))
-        along = tap_matrix(*(taps[x0:x1] for taps in self._taps[1]), self.shape[1])
+        nodes, weights = self._taps[1]
+        along = tap_matrix(nodes[x0:x1], weights[x0:x1], self.shape[1])
         rows = np.array([image @ along for image in part.implicit])
         return self._transposed(self._collected(rows, [taps[y0:y1] for taps in self._taps[0]]))
 

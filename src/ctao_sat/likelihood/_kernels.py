@@ -3,9 +3,11 @@
 import time
 
 import numpy as np
+from gammapy.irf import PSFMap
 from gammapy.maps import Geom, Map
 
 from ctao_sat.kernels.checksum import checksum
+from ctao_sat.likelihood._psf_kernels import psf_kernel
 
 __all__ = ["KernelCache"]
 
@@ -32,7 +34,8 @@ class KernelCache:
 
     def __init__(self):
         self.seconds = 0.0
-        self._kernels = {}
+        self._kernels: dict = {}
+        self._grids: dict = {}
 
     def __len__(self) -> int:
         return len(self._kernels)
@@ -44,6 +47,10 @@ class KernelCache:
     def edisp(self, edisp_map):
         """Return what stands for an energy dispersion map; None stays None."""
         return None if edisp_map is None else _CachedIRF(self, edisp_map, edisp_map.edisp_map)
+
+    def grids(self, *key) -> dict:
+        """Return the radii of pixels of a map, to be added to."""
+        return self._grids.setdefault(key, {})
 
     def get(self, key: tuple, extract):
         """Return the kernel of a key; call ``extract`` if it is new."""
@@ -90,11 +97,14 @@ class _CachedIRF:
             containment,
             None if max_radius is None else str(max_radius),
         )
+        options = {"containment": containment, "max_radius": max_radius}
+        if type(self._irf) is PSFMap and not geom.is_region:
+            grids = self._cache.grids(_image(geom), scales)
+            return self._cache.get(
+                key, lambda: psf_kernel(self._irf, geom, position, options, grids)
+            )
         return self._cache.get(
-            key,
-            lambda: self._irf.get_psf_kernel(
-                position=position, geom=geom, containment=containment, max_radius=max_radius
-            ),
+            key, lambda: self._irf.get_psf_kernel(position=position, geom=geom, **options)
         )
 
     def containment(self, **kwargs):

@@ -181,6 +181,9 @@ def _moving_response(
     n_k = geom.axes["energy_true"].nbin
     kernel = np.ones((n_k, 1, 1))
     if evaluator.psf is not None and model.apply_irf["psf"]:
+        scales = evaluator.psf.psf_kernel_map.geom.pixel_scales
+        if not np.allclose(scales.deg, geom.pixel_scales.deg, rtol=1e-5):
+            raise NotCompilable("a free shape on pixels that are not square")
         # Gammapy convolves in single precision.
         kernel = np.asarray(evaluator.psf.data, dtype=np.float32).astype(float)
     exposure, unit = np.asarray(dataset.exposure.data, dtype=float), dataset.exposure.unit
@@ -194,7 +197,7 @@ def _moving_response(
         name=model.name,
         request=request,
         source=source,
-        exposure=np.where(np.isfinite(exposure), exposure, 0.0),
+        exposure=exposure if np.isfinite(exposure).all() else np.nan_to_num(exposure, posinf=0.0),
         edisp=matrix,
         unit=unit,
         index=np.array([parameters.index(p) for p in spatial.parameters], dtype=np.int64),

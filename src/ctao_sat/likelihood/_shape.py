@@ -90,7 +90,7 @@ class Shape:
             return True
         return self.widths(shape)[1] < _WITHIN_PIXEL * float(np.max(self.pixels.scales))
 
-    def gaussian(self, shape: np.ndarray, lon, lat, order: int) -> np.ndarray:
+    def gaussian(self, shape: np.ndarray, coordinates, order: int) -> np.ndarray:
         """Return the surface brightness of a round Gaussian and derivatives by its parameters.
 
         As `ctao_sat.kernels.gaussian.gaussian` has them, in units of the parameters.
@@ -98,8 +98,8 @@ class Shape:
         index = [self.names.index(name) for name in ("lon_0", "lat_0", "sigma")]
         units = [self._units[i].to("rad") for i in index]
         at = [shape[i] * unit for i, unit in zip(index, units, strict=True)]
-        out = np.zeros((N_DERIVATIVES, *np.shape(lon)))
-        flat = [np.ravel(angle.value) for angle in (lon, lat)]
+        out = np.zeros((N_DERIVATIVES, *coordinates[0].shape))
+        flat = [np.ravel(angle.value) for angle in coordinates]
         gaussian(*flat, *at, order, out.reshape(N_DERIVATIVES, -1))
         first = np.array(units)
         second = [first[i] * first[j] for i in range(3) for j in range(i + 1)]

@@ -128,7 +128,7 @@ class MovingSources:
 
     def own_parameters(self, name: str, *, shape: bool = True) -> np.ndarray:
         """Return which factors belong to a model: its spectrum, and its shape if asked for."""
-        own = set()
+        own: set[int] = set()
         for response in self._responses:
             if response.name == name:
                 own.update(self._map.index(p) for p in response.request.model.parameters)

@@ -73,7 +73,7 @@ class Terms:
 
     @property
     def moving(self) -> list[MovingResponse]:
-        """Responses to models with a free shape."""
+        """The responses to models with a free shape."""
         return [
             response
             for data in self.data

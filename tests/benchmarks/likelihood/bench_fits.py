@@ -113,14 +113,13 @@ def numeric_gradient(function: Callable, x: np.ndarray, step: np.ndarray) -> np.
 def numeric_hessian(function: Callable, x: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Return second derivatives by central differences."""
     n, shifts, centre = len(x), np.diag(step), function(x)
-    out = np.empty((n, n))
+    alone = np.array([function(x + d) + function(x - d) - 2 * centre for d in shifts])
+    out = np.diag(alone / step**2)
     for i in range(n):
-        up, down = function(x + shifts[i]), function(x - shifts[i])
-        out[i, i] = (up - 2 * centre + down) / step[i] ** 2
         for j in range(i):
-            same = function(x + shifts[i] + shifts[j]) + function(x - shifts[i] - shifts[j])
-            other = function(x + shifts[i] - shifts[j]) + function(x - shifts[i] + shifts[j])
-            out[i, j] = out[j, i] = (same - other) / (4 * step[i] * step[j])
+            together = shifts[i] + shifts[j]
+            both = function(x + together) + function(x - together) - 2 * centre
+            out[i, j] = out[j, i] = (both - alone[i] - alone[j]) / (2 * step[i] * step[j])
     return out
 
 

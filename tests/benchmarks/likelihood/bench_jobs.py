@@ -27,6 +27,10 @@ from ctao_sat import dl4, simulate
 
 CRAB_RUNS = (23523, 23526, 23559, 23592)
 GALACTIC_CENTRE_RUNS = (110380, 111140, 111159)
+MSH_RUNS = (
+    *(20136, 20137, 20282, 20283, 20301, 20302, 20303, 20322, 20323, 20324),
+    *(20325, 20343, 20344, 20345, 20346, 20365, 20366, 20367, 20368),
+)
 FLUX = u.Unit("cm-2 s-1 TeV-1")
 SEED = 20280106
 
@@ -66,9 +70,24 @@ def many_runs(datasets: Datasets, number: int) -> Datasets:
 
 def galactic_centre(data: Path) -> Datasets:
     """Return three CTA-1DC runs stacked: 10 x 400 x 500 bins of 0.02 deg, 20 true energies."""
-    # The index of the data names its IRFs by this variable.
-    os.environ.setdefault("CALDB", str(data / "cta-1dc" / "caldb"))
-    store = DataStore.from_dir(data / "cta-1dc" / "index" / "gps")
+    stacked = _centre_map()
+    for dataset in _centre_runs(data):
+        stacked.stack(dataset)
+    datasets = Datasets([stacked])
+    datasets.models = centre_models()
+    return datasets
+
+
+def galactic_centre_runs(data: Path) -> Datasets:
+    """Return the same three runs one by one, on 10 x 400 x 400 bins each."""
+    datasets = Datasets(_centre_runs(data))
+    sources = centre_models(background=False)
+    backgrounds = [centre_background(name) for name in datasets.names]
+    datasets.models = [*sources, *backgrounds]
+    return datasets
+
+
+def _centre_map() -> MapDataset:
     geom = WcsGeom.create(
         skydir=(0, 0),
         frame="galactic",
@@ -76,7 +95,14 @@ def galactic_centre(data: Path) -> Datasets:
         npix=(500, 400),
         axes=[MapAxis.from_energy_bounds("0.1 TeV", "10 TeV", nbin=10)],
     )
-    stacked = MapDataset.create(geom=geom, energy_axis_true=_axis_true(), name="centre")
+    return MapDataset.create(geom=geom, energy_axis_true=_axis_true(), name="centre")
+
+
+def _centre_runs(data: Path) -> list[MapDataset]:
+    # The index of the data names its IRFs by this variable.
+    os.environ.setdefault("CALDB", str(data / "cta-1dc" / "caldb"))
+    store = DataStore.from_dir(data / "cta-1dc" / "index" / "gps")
+    empty, runs = _centre_map(), []
     maker = MapDatasetMaker(selection=["counts", "background", "exposure", "psf", "edisp"])
     safe = SafeMaskMaker(methods=["offset-max"], offset_max=4 * u.deg)
     with warnings.catch_warnings():
@@ -84,11 +110,9 @@ def galactic_centre(data: Path) -> Datasets:
         warnings.simplefilter("ignore", u.UnitsWarning)
         for observation in store.get_observations(GALACTIC_CENTRE_RUNS):
             pointing = observation.get_pointing_icrs(observation.tmid)
-            dataset = maker.run(stacked.cutout(pointing, width="8 deg"), observation)
-            stacked.stack(safe.run(dataset, observation))
-    datasets = Datasets([stacked])
-    datasets.models = centre_models()
-    return datasets
+            cutout = empty.cutout(pointing, width="8 deg", name=f"run-{observation.obs_id}")
+            runs.append(safe.run(maker.run(cutout, observation), observation))
+    return runs
 
 
 def _axis_true() -> MapAxis:
@@ -109,9 +133,45 @@ def centre_models(*, background: bool = True) -> Models:
     ]
     models = Models([source(name, spatial, 2e-12, 2.3) for name, spatial in places])
     if background:
-        models.append(FoVBackgroundModel(dataset_name="centre"))
-        models[-1].spectral_model.tilt.frozen = False
+        models.append(centre_background("centre"))
     return models
+
+
+def centre_background(name: str) -> FoVBackgroundModel:
+    """Return the background of a dataset with its tilt free."""
+    model = FoVBackgroundModel(dataset_name=name)
+    model.spectral_model.tilt.frozen = False
+    return model
+
+
+def thaw_shapes(datasets: Datasets) -> None:
+    """Free the positions and the sizes of all sources; Gaussians stay round."""
+    for model in datasets.models:
+        if isinstance(model, SkyModel):
+            for parameter in model.spatial_model.parameters:
+                parameter.frozen = parameter.name not in {"lon_0", "lat_0", "sigma"}
+
+
+def msh_15_52(data: Path) -> Datasets:
+    """Return the H.E.S.S. runs on MSH 15-52 stacked: 10 x 200 x 200 bins of 0.02 deg."""
+    store = DataStore.from_dir(data / "hess-dl3-dr1")
+    geom = WcsGeom.create(
+        skydir=SkyCoord(228.6125, -59.2717, unit="deg"),
+        frame="icrs",
+        binsz=0.02,
+        npix=200,
+        axes=[MapAxis.from_energy_bounds("0.5 TeV", "50 TeV", nbin=10)],
+    )
+    axis_true = MapAxis.from_energy_bounds("0.2 TeV", "100 TeV", nbin=20, name="energy_true")
+    stacked = MapDataset.create(geom=geom, energy_axis_true=axis_true, name="msh")
+    maker = MapDatasetMaker(selection=["counts", "background", "exposure", "psf", "edisp"])
+    safe = SafeMaskMaker(methods=["offset-max"], offset_max=2 * u.deg)
+    for observation in store.get_observations(MSH_RUNS):
+        stacked.stack(safe.run(maker.run(stacked.copy(name="run"), observation), observation))
+    datasets = Datasets([stacked])
+    spatial = GaussianSpatialModel(lon_0="228.6 deg", lat_0="-59.2 deg", sigma="0.1 deg")
+    datasets.models = [source("msh", spatial, 5e-12, 2.2), FoVBackgroundModel(dataset_name="msh")]
+    return datasets
 
 
 def source(name: str, spatial: SpatialModel, amplitude: float, index: float) -> SkyModel:

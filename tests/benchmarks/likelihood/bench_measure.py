@@ -43,31 +43,34 @@ class Side:
 
 
 def in_turns(
-    sides: dict[str, Side], turns: int, average: Callable = statistics.median
+    sides: dict[str, Side],
+    turns: int,
+    average: Callable = statistics.median,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Return the time of each side per call in s, timed A B A B so that drifts cancel."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     gc.collect()
     for _ in range(turns):
         for name, side in sides.items():
-            times[name] += [_time(side) for _ in range(side.repeat)]
+            times[name] += [_time(side, clock) for _ in range(side.repeat)]
     return {name: average(values) for name, values in times.items()}
 
 
-def _time(side: Side) -> float:
+def _time(side: Side, clock: Callable[[], float]) -> float:
     if side.setup is not None:
         side.setup()
-    start = time.perf_counter()
+    start = clock()
     for _ in range(side.inner):
         side.run()
-    return (time.perf_counter() - start) / side.inner
+    return (clock() - start) / side.inner
 
 
-def once(function: Callable[[], object]) -> float:
+def once(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the time of one call in s."""
-    start = time.perf_counter()
+    start = clock()
     function()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def slope(sizes: Sequence[float], times: Sequence[float]) -> float:
@@ -125,6 +128,7 @@ class Record:
     """The numbers of a session, in the order in which they came."""
 
     folder: Path
+    name: str = "likelihood"
     rows: list[Row] = field(default_factory=list)
 
     def add(self, job: str, what: str, **numbers) -> Row:
@@ -145,7 +149,7 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         values = [{**asdict(row), "ratio": row.ratio} for row in self.rows]
         content = {"machine": describe_machine(), "rows": values}
-        paths = [self.folder / "likelihood.json", self.folder / "likelihood.csv"]
+        paths = [self.folder / f"{self.name}.json", self.folder / f"{self.name}.csv"]
         paths[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         with paths[1].open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([HEADER, *map(cells, self.rows)])

@@ -13,6 +13,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 # With import-mode "importlib", modules beside the tests are not found otherwise.
 sys.path.append(str(Path(__file__).parent))
 
+# Minutes of Gammapy's fits: run only where it is named on the command line.
+collect_ignore = ["test_free_shapes.py"]
 ROOT = Path(__file__).parents[3]
 KEY = pytest.StashKey()
 
@@ -23,34 +25,45 @@ def pytest_addoption(parser):
         "--likelihood-output",
         metavar="FOLDER",
         default=os.environ.get("CTAO_SAT_BENCHMARKS", str(ROOT / "build" / "benchmarks")),
-        help="where the likelihood benchmarks write likelihood.json, .csv and plots "
+        help="where the likelihood benchmarks write their .json, .csv and plots "
         "(default: $CTAO_SAT_BENCHMARKS, or build/benchmarks)",
     )
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Print the table, and write it."""
-    record = config.stash.get(KEY, None)
-    if record is None or not record.rows:
-        return
+    """Print the tables, and write them."""
     from bench_measure import table
 
-    terminalreporter.section("compiled likelihood, one thread")
-    for line in table(record.rows):
-        terminalreporter.write_line(line)
-    for path in record.write():
-        terminalreporter.write_line(f"written: {path}")
+    for record in config.stash.get(KEY, []):
+        if not record.rows:
+            continue
+        terminalreporter.section(f"compiled {record.name}, one thread")
+        for line in table(record.rows):
+            terminalreporter.write_line(line)
+        for path in record.write():
+            terminalreporter.write_line(f"written: {path}")
 
 
 @pytest.fixture(scope="session")
-def record(pytestconfig):
-    """Return what keeps the numbers of the session."""
+def new_record(pytestconfig):
+    """Return a function that makes what keeps numbers, for files of a name."""
     from bench_measure import Record
 
     folder = Path(pytestconfig.getoption("--likelihood-output"))
     folder.mkdir(parents=True, exist_ok=True)
-    pytestconfig.stash[KEY] = Record(folder)
-    return pytestconfig.stash[KEY]
+
+    def make(name: str) -> Record:
+        record = Record(folder, name)
+        pytestconfig.stash.setdefault(KEY, []).append(record)
+        return record
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def record(new_record):
+    """Return what keeps the numbers of the session."""
+    return new_record("likelihood")
 
 
 @pytest.fixture(scope="session")

@@ -207,7 +207,7 @@ def _dataset(case, name, kind, position):
         return counts_dataset(rng, "spectrum cash", name, position, "constant")[0]
     features.add(kind)
     reco, true = _axes(rng)
-    psf, with_psf = None, rng.uniform() < 0.8
+    psf, with_psf = None, rng.uniform() < 0.8 or case.special == "reconstructed psf"
     geom_kind = "oblong" if not with_psf and rng.uniform() < 0.3 else "square"
     geom = _geom(rng, position, reco, geom_kind, features)
     content = {"counts": Map.from_geom(geom, dtype=float)}
