@@ -15,7 +15,7 @@ from ctao_sat.likelihood._grids import (
 )
 from ctao_sat.likelihood._pixels import Box
 from ctao_sat.likelihood._samples import Samples, differentiate
-from ctao_sat.likelihood._shape import Shape
+from ctao_sat.likelihood._shape import Shape, is_pixelated
 
 __all__ = ["GridTemplate", "coarse_step"]
 
@@ -160,7 +160,7 @@ class GridTemplate:
     def samples(self, shape: np.ndarray, order: int) -> Samples:
         """Return samples and derivatives, see `differentiate`."""
         source = self._source
-        if source.is_round and not source.is_pixelated(shape):
+        if source.is_round and not is_pixelated(source, shape):
             return self._gaussian(shape, order)
         steps = source.steps(shape) if order else np.zeros(0)
         centre = source.beside(shape) if order else shape

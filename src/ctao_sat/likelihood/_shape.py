@@ -9,7 +9,7 @@ from ctao_sat._gammapy import CUTOUT_MARGIN
 from ctao_sat.kernels.gaussian import N_DERIVATIVES, gaussian
 from ctao_sat.likelihood._pixels import MapPixels
 
-__all__ = ["Shape", "integrates_as_usual"]
+__all__ = ["Shape", "integrates_as_usual", "is_pixelated", "pixel_axes"]
 
 # A point source has kinks where it crosses the centre of a pixel: derivatives are those of the mean
 # over one pixel.
@@ -84,12 +84,6 @@ class Shape:
         e = self._parameters[self.names.index("e")]
         return e.value == 0 and self.names.index("e") not in self.free
 
-    def is_pixelated(self, shape: np.ndarray) -> bool:
-        """Return whether the pixels are seen: with points, edges, and Gaussians within one."""
-        if not self.is_smooth:
-            return True
-        return self.widths(shape)[1] < _WITHIN_PIXEL * float(np.max(self.pixels.scales))
-
     def gaussian(self, shape: np.ndarray, coordinates, order: int) -> np.ndarray:
         """Return the surface brightness of a round Gaussian and derivatives by its parameters.
 
@@ -125,7 +119,7 @@ class Shape:
         size = pixel
         if not self.is_point:
             size = (self.radius(shape) or 50 * pixel) / 5
-        angle = max(_SMOOTH_STEP * size, _EDGE_STEP * pixel if self.is_pixelated(shape) else 0.0)
+        angle = max(_SMOOTH_STEP * size, _EDGE_STEP * pixel if is_pixelated(self, shape) else 0.0)
         if self.is_point:
             angle = _HALF_PIXEL * pixel
         steps = []
@@ -237,12 +231,6 @@ class Shape:
             if length > _ALONG * max(lengths)
         ]
 
-    def pixel_axes(self, shape: np.ndarray) -> list[tuple[list[int], list[np.ndarray]]]:
-        """Return the free coordinates, and each size, with steps of one pixel."""
-        pixel = float(np.min(self.pixels.scales))
-        axes = [([i], [np.array([pixel / self._units[i].to("deg")])]) for i in self.sizes]
-        return [(self.position, self.position_axes(shape)), *axes]
-
     def beside(self, shape: np.ndarray) -> np.ndarray:
         """Return the shape, or one beside it where Gammapy takes another formula: a round one."""
         if not any(self.names[i] == "e" and shape[i] == 0 for i in self.free):
@@ -250,6 +238,22 @@ class Shape:
         other = shape.copy()
         other[self.names.index("e")] = 1e-9
         return other
+
+
+def is_pixelated(source: Shape, shape: np.ndarray) -> bool:
+    """Return whether the pixels are seen: with points, edges, and Gaussians within one."""
+    if not source.is_smooth:
+        return True
+    return source.widths(shape)[1] < _WITHIN_PIXEL * float(np.max(source.pixels.scales))
+
+
+def pixel_axes(source: Shape, shape: np.ndarray) -> list[tuple[list[int], list[np.ndarray]]]:
+    """Return the free coordinates, and each size, with steps of one pixel; none if it is smooth."""
+    if not is_pixelated(source, shape):
+        return []
+    pixel, parameters = float(np.min(source.pixels.scales)), list(source.model.parameters)
+    sizes = [([i], [np.array([pixel / parameters[i].unit.to("deg")])]) for i in source.sizes]
+    return [(source.position, source.position_axes(shape)), *sizes]
 
 
 def integrates_as_usual(model: SpatialModel) -> bool:

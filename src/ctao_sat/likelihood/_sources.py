@@ -7,6 +7,7 @@ import numpy as np
 
 from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
+from ctao_sat.likelihood._shape import pixel_axes
 from ctao_sat.likelihood._templates import reaches_beyond
 
 __all__ = ["GOLDEN_ANGLE", "MovingSources"]
@@ -91,13 +92,11 @@ class MovingSources:
         axes : list of tuple of array
             Which factors a step by one pixel along an axis changes, and by how much.
         """
-        p, axes = self._map.values(x), {}
+        p = self._map.values(x)
+        axes: dict[tuple[int, ...], list[np.ndarray]] = {}
         slopes, _ = self._map.slopes(x, p)
         for response in self._responses:
-            source, shape = response.source, p[response.index]
-            if not source.is_pixelated(shape):
-                continue
-            for own, steps in source.pixel_axes(shape):
+            for own, steps in pixel_axes(response.source, p[response.index]):
                 index = tuple(self._where[int(response.index[i])] for i in own)
                 axes.setdefault(index, steps)
         return [
