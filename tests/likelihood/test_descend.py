@@ -1,11 +1,16 @@
 """Minima at kinks: no step along pixels leads further down, whatever the start."""
 
+import astropy.units as u
 import numpy as np
 import pytest
+from gammapy.datasets import Datasets
+from gammapy.modeling.models import DiskSpatialModel, GaussianSpatialModel, PointSpatialModel
 
 from ctao_sat.likelihood import compile_likelihood
 from ctao_sat.likelihood._descend import descend
 from ctao_sat.likelihood._minuit import Objective
+
+STEPS = 10.0 ** np.arange(-4, 0)
 
 
 @pytest.fixture
@@ -81,3 +86,57 @@ def test_limits_hold(likelihood):
     end = descend(likelihood, Objective(likelihood), start, limits)
     assert np.all(end.x >= limits[0])
     assert end.held[index[0]] == (end.x[index[0]] <= limits[0, index[0]])
+
+
+def _drawn(zoo, true, fitted, strength):
+    """Return the likelihood of a source that is as bright as that, drawn with another shape."""
+    datasets = Datasets(list(zoo.plain.moving()))
+    place = zoo.plain.POSITION.spherical_offsets_by(0.023 * u.deg, 0.031 * u.deg)
+    for shape in (true, fitted):
+        shape.position = place
+        source = zoo.plain.power_law("source", shape)
+        source.spectral_model.amplitude.value *= strength
+        source.spectral_model.index.frozen = True
+        datasets.models = [source]
+        if shape is true:
+            random = np.random.default_rng(20281213)
+            zoo.plain.draw(datasets, random, zoo.plain.expected(datasets))
+    return compile_likelihood(datasets)
+
+
+@pytest.mark.parametrize(
+    ("true", "fitted", "strength"),
+    [
+        (PointSpatialModel(), PointSpatialModel(), 1000),
+        (DiskSpatialModel(r_0=0.2 * u.deg), DiskSpatialModel(r_0=0.15 * u.deg), 10),
+        (PointSpatialModel(), GaussianSpatialModel(sigma=0.1 * u.deg), 10),
+    ],
+    ids=["bright point", "disk", "Gaussian on a point"],
+)
+def test_no_step_of_any_size_leads_down(zoo, true, fitted, strength):
+    likelihood = _drawn(zoo, *(shape.copy() for shape in (true, fitted)), strength)
+    start = likelihood._map.factors()
+    # Without a size, Gammapy's formulas divide by zero.
+    with np.errstate(all="ignore"):
+        end = descend(likelihood, Objective(likelihood), start, _limits(len(start)))
+        around = [
+            likelihood.evaluate(_moved(end.x, index, sign * size * step), 0)
+            for index, step in likelihood.sources.pixel_axes(end.x)
+            for size in STEPS
+            for sign in (-1, 1)
+        ]
+    assert end.converged
+    assert len(around) == 8 * len(likelihood.parameters[1:])
+    assert likelihood.evaluate(end.x, 0) <= min(around) + 2e-3
+
+
+def test_a_shape_that_is_no_number_has_no_statistic(zoo):
+    datasets = Datasets(list(zoo.plain.moving()))
+    datasets.models = [zoo.plain.power_law("source", DiskSpatialModel())]
+    likelihood = compile_likelihood(datasets)
+    x = likelihood._map.factors()
+    x[likelihood.parameter_names.index("source.r_0")] = np.nan
+    assert np.isnan(likelihood.value(x))
+    stat, gradient = likelihood.value_and_grad(x)
+    assert np.isnan(stat)
+    assert np.isnan(gradient).all()

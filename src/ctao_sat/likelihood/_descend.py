@@ -18,8 +18,9 @@ from ctao_sat.likelihood._sources import MovingSources
 
 __all__ = ["descend"]
 
-# The search begins with steps of a quarter of a pixel, and ends with a hundredth of that.
-_FIRST_STEP, _LAST_STEP = 0.25, 0.003
+# The search begins with steps of a quarter of a pixel. It ends where steps change the statistic by
+# less than `_FLAT`: the position of a bright source is known to a thousandth of a pixel.
+_FIRST_STEP, _LAST_STEP, _FLAT = 0.25, 1e-5, 3e-4
 # The parts of flux and size that a source keeps at first; in how many places it looks around.
 _FAINT, _SHRINK, _PLACES = 1e-3, 5, 60
 # What is gained by less is not worth another round; there are a few at most.
@@ -168,16 +169,19 @@ def _search(
     """Return the lowest point that steps along axes find, each half as long as the last."""
     best, size = function.value(x), _FIRST_STEP
     while size >= _LAST_STEP:
-        moved = False
+        moved, change = False, 0.0
         for axis in axes:
             for sign in (1, -1):
                 new = x.copy()
                 new[axis.index] += sign * size * axis.step
                 new = np.clip(new, *limits)
                 value = function.value(new)
+                change = max(change, abs(value - best))
                 if value < best:
                     x, best, moved = new, value, True
                     break
+        if change < _FLAT:
+            break
         if not moved:
             size /= 2
     return x

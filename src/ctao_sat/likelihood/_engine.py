@@ -65,6 +65,8 @@ class Engine:
     def value(self, p: np.ndarray) -> float:
         """Return the statistic at values ``p`` of all parameters, shape (n,)."""
         terms, plan = self.terms, self._current
+        if not self._has_shapes(p):
+            return np.nan
         if terms.is_native and plan.move(p):
             f, _, _ = terms.spectra.compute(p, 0)
             stat, valid = statistic(
@@ -77,6 +79,10 @@ class Engine:
         mu = self.counts(p, f, plan)
         total = stat_sum(plan.arrays, f, mu) + plan.constant + self._priors.value(p)
         return total + sum(float(term.value(p)[0]) for term in terms.datasets)
+
+    def _has_shapes(self, p: np.ndarray) -> bool:
+        """Return whether shapes are numbers; Minuit tries others, which are on no pixel."""
+        return all(np.isfinite(p[response.index]).all() for response in self.moving)
 
     def values(self, samples: np.ndarray) -> np.ndarray:
         """Return the statistic at many sets of values, shape (m, n)."""
@@ -103,6 +109,8 @@ class Engine:
     def gradient(self, p: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the statistic and its derivatives by the values of all parameters."""
         terms = self.terms
+        if not self._has_shapes(p):
+            return np.nan, np.full(len(p), np.nan)
         if terms.is_native and not self.moving:
             gradient = np.zeros(len(p))
             f, df, _ = terms.spectra.compute(p, 1)

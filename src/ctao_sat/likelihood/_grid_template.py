@@ -15,7 +15,7 @@ from ctao_sat.likelihood._grids import (
 )
 from ctao_sat.likelihood._pixels import Box
 from ctao_sat.likelihood._samples import Samples, differentiate
-from ctao_sat.likelihood._shape import Shape
+from ctao_sat.likelihood._shape import Shape, is_pixelated
 
 __all__ = ["GridTemplate", "coarse_step"]
 
@@ -160,16 +160,15 @@ class GridTemplate:
     def samples(self, shape: np.ndarray, order: int) -> Samples:
         """Return samples and derivatives, see `differentiate`."""
         source = self._source
-        if source.is_round:
+        if source.is_round and not is_pixelated(source, shape):
             return self._gaussian(shape, order)
         steps = source.steps(shape) if order else np.zeros(0)
         centre = source.beside(shape) if order else shape
         return differentiate(self._sample, shape, source.free, steps, order, centre)
 
     def _gaussian(self, shape: np.ndarray, order: int) -> Samples:
-        source = self._source
-        found = source.gaussian(shape, self._coordinates, order)
-        kept = self._kept(shape)
+        source, kept = self._source, self._kept(shape)
+        found = source.gaussian(shape, self._coordinates_of(kept), order)
         number = {"lon_0": 0, "lat_0": 1, "sigma": 2}
         free = [number[source.names[i]] for i in source.free]
         samples = Samples(self._placed(found[0], kept))
@@ -184,31 +183,39 @@ class GridTemplate:
         return samples
 
     def _sample(self, shape: np.ndarray) -> np.ndarray:
-        values = self._source.evaluate(shape, *self._coordinates)
-        return self._placed(values, self._kept(shape))
+        kept = self._kept(shape)
+        return self._placed(self._source.evaluate(shape, *self._coordinates_of(kept)), kept)
 
     def _kept(self, shape: np.ndarray) -> tuple[slice, slice]:
-        """Return the pixels that Gammapy evaluates for a shape, among those with coordinates."""
+        """Return which pixels with samples Gammapy evaluates for a shape."""
         if self.step > 1:
             return np.s_[:, :]
         (y0, y1, x0, x1), (first_y, _, first_x, _) = self._fine_box(shape)[0], self._inner_box
-        return (
-            slice(max(y0 - first_y, 0), max(y1 - first_y, 0)),
-            slice(max(x0 - first_x, 0), max(x1 - first_x, 0)),
+        return np.s_[
+            max(y0 - first_y, 0) : max(y1 - first_y, 0), max(x0 - first_x, 0) : max(x1 - first_x, 0)
+        ]
+
+    def _coordinates_of(self, kept: tuple[slice, slice]) -> list:
+        """Return the coordinates of some pixels, or of the parts into which they are divided."""
+        f = self._factor
+        parts = tuple(
+            slice(*(None if end is None else end * f for end in (part.start, part.stop)))
+            for part in kept
         )
+        return [c[parts] for c in self._coordinates]
 
     def _placed(self, values: np.ndarray, kept: tuple[slice, slice]) -> np.ndarray:
-        """Return surface brightness as samples on the grid."""
-        n_y, n_x = self._solid_angles.shape
+        """Return the surface brightness of some pixels as samples on the grid."""
+        solid_angles = self._solid_angles[kept]
         if self._factor > 1:
             f = self._factor
+            n_y, n_x = solid_angles.shape
             values = np.broadcast_to(values, (n_y * f, n_x * f))
             values = values.reshape(n_y, f, n_x, f).sum(axis=(1, 3)) / f**2
-        values = np.broadcast_to(values, (n_y, n_x))
         out = np.zeros(self.shape)
         # What is not finite counts as nothing, as in Gammapy.
         out[self._inner][kept] = np.nan_to_num(
-            values[kept] * self._solid_angles[kept], nan=0.0, posinf=0.0, neginf=0.0
+            values * solid_angles, nan=0.0, posinf=0.0, neginf=0.0
         )
         return out
 

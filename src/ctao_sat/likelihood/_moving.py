@@ -213,7 +213,7 @@ class MovingPart:
         if self._filled != key and self._state.template is not None:
             samples = self._samples(shape, 0).value
             self._state.template.gather(samples, self, FIRST_VALUE, values)
-            self._sums = np.tensordot(self._sample_sums(), samples, axes=2)
+            self._sums = np.einsum("kyx,yx->k", self._sample_sums(), samples)
             self._filled = key
         sums[self.column : self.column + len(self._sums)] += self._sums
 
@@ -266,12 +266,12 @@ class MovingPart:
         """
         samples = self._samples(p[self.response.index], order)
         say = self._state.template.scatter(self, row_bin, slopes) + self._sample_sums()
-        by_f = np.array([np.tensordot(say, first, axes=2) for first in samples.first])
+        by_f = np.array([np.einsum("kyx,yx->k", say, first) for first in samples.first])
         n = len(samples.first)
         second = np.zeros((n, n))
         if order > 1:
             own = f[self.column : self.column + len(say)]
-            total = np.tensordot(own, say, axes=1)
+            total = np.einsum("k,kyx->yx", own, say)
             for (i, j), bend in samples.second.items():
                 second[i, j] = second[j, i] = np.sum(bend * total)
         return ShapeDerivatives(by_f.reshape(n, len(say)), second)

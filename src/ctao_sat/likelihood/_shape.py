@@ -9,13 +9,15 @@ from ctao_sat._gammapy import CUTOUT_MARGIN
 from ctao_sat.kernels.gaussian import N_DERIVATIVES, gaussian
 from ctao_sat.likelihood._pixels import MapPixels
 
-__all__ = ["Shape", "integrates_as_usual"]
+__all__ = ["Shape", "integrates_as_usual", "is_pixelated", "pixel_axes"]
 
 # A point source has kinks where it crosses the centre of a pixel: derivatives are those of the mean
 # over one pixel.
 _HALF_PIXEL = 0.5
 # Steps of derivatives, by the size of a smooth source and for shapes with edges by pixels.
 _SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
+# A Gaussian that is smaller, in pixels, lies in one of them as a whole, where nothing changes.
+_WITHIN_PIXEL = 0.5
 _ECCENTRICITY_STEP = 0.02
 # Where a Gaussian is no longer evaluated, by Gammapy's evaluation radius of 5 sigma.
 _GAUSSIAN_END = 1.1
@@ -119,7 +121,7 @@ class Shape:
         size = pixel
         if not self.is_point:
             size = (self.radius(shape) or 50 * pixel) / 5
-        angle = max(_SMOOTH_STEP * size, 0.0 if self.is_smooth else _EDGE_STEP * pixel)
+        angle = max(_SMOOTH_STEP * size, _EDGE_STEP * pixel if is_pixelated(self, shape) else 0.0)
         if self.is_point:
             angle = _HALF_PIXEL * pixel
         steps = []
@@ -133,6 +135,9 @@ class Shape:
                 if name == "lon_0":
                     lat = shape[self.names.index("lat_0")]
                     step /= max(np.cos(lat * self._units[i].to("rad")), 1e-3)
+                elif i in self.sizes and value != 0:
+                    # Not to another side of nothing.
+                    step = min(step, abs(value) / 2)
             elif name == "e":
                 step = min(_ECCENTRICITY_STEP, max((1 - abs(value)) / 2, 1e-6))
             else:
@@ -245,6 +250,22 @@ class Shape:
         other = shape.copy()
         other[self.names.index("e")] = 1e-9
         return other
+
+
+def is_pixelated(source: Shape, shape: np.ndarray) -> bool:
+    """Return whether the pixels are seen: with points, edges, and Gaussians within one."""
+    if not source.is_smooth:
+        return True
+    return source.widths(shape)[1] < _WITHIN_PIXEL * float(np.max(source.pixels.scales))
+
+
+def pixel_axes(source: Shape, shape: np.ndarray) -> list[tuple[list[int], list[np.ndarray]]]:
+    """Return the free coordinates, and each size, with steps of one pixel; none if it is smooth."""
+    if not is_pixelated(source, shape):
+        return []
+    pixel, parameters = float(np.min(source.pixels.scales)), list(source.model.parameters)
+    sizes = [([i], [np.array([pixel / parameters[i].unit.to("deg")])]) for i in source.sizes]
+    return [(source.position, source.position_axes(shape)), *sizes]
 
 
 def integrates_as_usual(model: SpatialModel) -> bool:

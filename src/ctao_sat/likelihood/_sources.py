@@ -7,6 +7,7 @@ import numpy as np
 
 from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
+from ctao_sat.likelihood._shape import pixel_axes
 from ctao_sat.likelihood._templates import reaches_beyond
 
 __all__ = ["GOLDEN_ANGLE", "MovingSources"]
@@ -79,7 +80,7 @@ class MovingSources:
         return shares
 
     def pixel_axes(self, x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the axes of the pixels around each point source with a free position.
+        """Return the axes along which sources are seen to be pixelated: positions and sizes.
 
         Parameters
         ----------
@@ -91,13 +92,13 @@ class MovingSources:
         axes : list of tuple of array
             Which factors a step by one pixel along an axis changes, and by how much.
         """
-        p, axes = self._map.values(x), {}
+        p = self._map.values(x)
+        axes: dict[tuple[int, ...], list[np.ndarray]] = {}
         slopes, _ = self._map.slopes(x, p)
         for response in self._responses:
-            source = response.source
-            index = tuple(self._where[int(response.index[i])] for i in source.position)
-            if source.is_point and index not in axes:
-                axes[index] = source.position_axes(p[response.index])
+            for own, steps in pixel_axes(response.source, p[response.index]):
+                index = tuple(self._where[int(response.index[i])] for i in own)
+                axes.setdefault(index, steps)
         return [
             (np.array(index), step / slopes[list(index)])
             for index, steps in axes.items()
