@@ -21,6 +21,8 @@ __all__ = ["descend"]
 # The search begins with steps of a quarter of a pixel. It ends where steps change the statistic by
 # less than `_FLAT`: the position of a bright source is known to a thousandth of a pixel.
 _FIRST_STEP, _LAST_STEP, _FLAT = 0.25, 1e-5, 3e-4
+# How near to a minimum, by the statistic, steps lead at first and at last.
+_ROUGH, _FINE = 1e-3, 1e-6
 # The parts of flux and size that a source keeps at first; in how many places it looks around.
 _FAINT, _SHRINK, _PLACES = 1e-3, 5, 60
 # What is gained by less is not worth another round; there are a few at most.
@@ -78,7 +80,7 @@ def descend(
         x = _first_descent(sources, function, np.clip(sources.started(x), *limits), limits)
     # Where derivatives of large sources are slow, approximate curvatures show the way.
     function.has_rough_curvature = True
-    end = approach(function, x, limits)
+    end = approach(function, x, limits, tolerance=_FINE)
     if not near:
         end = _look_around(sources, function, end, limits, end.x)
     for _ in range(_ROUNDS):
@@ -91,7 +93,7 @@ def descend(
         held = np.unique(np.concatenate([axis.index for axis in axes]))
         pinned = limits.copy()
         pinned[:, held] = x[held]
-        end = approach(function, x, pinned)
+        end = approach(function, x, pinned, tolerance=_FINE)
         if not function.value(end.x) < before - _GAIN:
             break
     function.has_rough_curvature = False
@@ -111,7 +113,7 @@ def _first_descent(
     """
     bounds = _bounds(sources, start, limits)
     with sources.approximate():
-        end = approach(function, start, bounds)
+        end = approach(function, start, bounds, tolerance=_ROUGH)
         end = _look_around(sources, function, end, bounds, start)
     if sources.reach_beyond(end.x):
         function.forget()
@@ -139,7 +141,7 @@ def _look_around(
         lowest = int(np.nanargmin(values))
         if lowest == 0:
             continue
-        other = approach(function, places[lowest], bounds)
+        other = approach(function, places[lowest], bounds, tolerance=_ROUGH)
         if function.value(other.x) < function.value(end.x):
             end = other
     return end

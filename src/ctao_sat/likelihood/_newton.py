@@ -43,7 +43,9 @@ class Approach:
     converged: bool
 
 
-def approach(function: _Function, start: np.ndarray, limits: np.ndarray) -> Approach:
+def approach(
+    function: _Function, start: np.ndarray, limits: np.ndarray, *, tolerance: float = _CONVERGED
+) -> Approach:
     r"""Go downhill with second derivatives (Levenberg 1944; Marquardt 1963), limits held.
 
     Each step solves ``(|H| + damping D) d = -g`` for the parameters that are not held at a limit,
@@ -59,6 +61,8 @@ def approach(function: _Function, start: np.ndarray, limits: np.ndarray) -> Appr
         Where to begin.
     limits : array, shape (2, n)
         Lowest and highest values.
+    tolerance : float
+        The promised gain from which on no further step is taken.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def approach(function: _Function, start: np.ndarray, limits: np.ndarray) -> Appr
             step = system.solve(damping)
             new = np.clip(x + step, low, high)
             promised = system.gain(new - x)
-            if abs(promised) <= _CONVERGED and damping < 1:
+            if abs(promised) <= tolerance and damping < 1:
                 return Approach(x, held, True)
             found = value - function.value(new)
             if found >= _TAKEN * promised > 0:
