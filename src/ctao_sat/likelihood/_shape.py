@@ -17,7 +17,7 @@ _HALF_PIXEL = 0.5
 # Steps of derivatives, by the size of a smooth source and for shapes with edges by pixels.
 _SMOOTH_STEP, _EDGE_STEP = 3e-3, 0.25
 # A Gaussian that is smaller, in pixels, lies in one of them as a whole, where nothing changes.
-_WITHIN_PIXEL = 0.5
+_WITHIN_PIXEL = 0.3
 _ECCENTRICITY_STEP = 0.02
 # Where a Gaussian is no longer evaluated, by Gammapy's evaluation radius of 5 sigma.
 _GAUSSIAN_END = 1.1
