@@ -78,29 +78,39 @@ def descend(
     x = np.clip(start, *limits)
     if not near:
         x = _first_descent(sources, function, np.clip(sources.started(x), *limits), limits)
-    # Where derivatives of large sources are slow, approximate curvatures show the way.
-    function.has_rough_curvature = True
-    end = approach(function, x, limits, tolerance=_FINE)
-    if not near:
-        end = _look_around(sources, function, end, limits, end.x)
+        # Where derivatives of large sources are slow, approximate curvatures show the way.
+        function.has_rough_curvature = True
+        x = approach(function, x, limits, tolerance=_ROUGH).x
+        function.has_rough_curvature = False
+        if sources.reach_beyond(x):
+            function.forget()
+        x = _look_around(sources, function, x, limits, x)
+    axes = _axes(sources, x)
+    if not axes:
+        return approach(function, x, limits, tolerance=_FINE)
+    end = approach(function, x, _pinned(limits, x, axes), tolerance=_FINE)
     for _ in range(_ROUNDS):
-        axes = [_Axis(*axis) for axis in sources.pixel_axes(end.x)]
-        if not axes:
-            break
         before = function.value(end.x)
         x = _search(function, end.x, limits, axes)
-        # Where they are found to be best, positions are held while all else follows.
-        held = np.unique(np.concatenate([axis.index for axis in axes]))
-        pinned = limits.copy()
-        pinned[:, held] = x[held]
-        end = approach(function, x, pinned, tolerance=_FINE)
+        end = approach(function, x, _pinned(limits, x, axes), tolerance=_FINE)
         if not function.value(end.x) < before - _GAIN:
             break
-    function.has_rough_curvature = False
-    if sources.reach_beyond(end.x):
-        function.forget()
+        axes = _axes(sources, end.x)
     outside = (end.x <= limits[0]) | (end.x >= limits[1])
     return Approach(end.x, end.held & outside, end.converged)
+
+
+def _axes(sources: MovingSources, x: np.ndarray) -> list[_Axis]:
+    """Return the directions in which the statistic has kinks."""
+    return [_Axis(*axis) for axis in sources.pixel_axes(x)]
+
+
+def _pinned(limits: np.ndarray, x: np.ndarray, axes: Sequence[_Axis]) -> np.ndarray:
+    """Return limits that hold what is searched for by values, while all else follows."""
+    held = np.unique(np.concatenate([axis.index for axis in axes]))
+    pinned = limits.copy()
+    pinned[:, held] = x[held]
+    return pinned
 
 
 def _first_descent(
@@ -109,42 +119,42 @@ def _first_descent(
     """Return where Newton steps lead if sources keep flux, rough size and form of their spectra.
 
     A source that starts beside its flux loses what it has there and stays, or runs away. So point
-    sources look around, and those that are lost also around their start.
+    sources look around where they are and where they started.
     """
     bounds = _bounds(sources, start, limits)
     with sources.approximate():
-        end = approach(function, start, bounds, tolerance=_ROUGH)
-        end = _look_around(sources, function, end, bounds, start)
-    if sources.reach_beyond(end.x):
+        x = approach(function, start, bounds, tolerance=_ROUGH).x
+        x = _look_around(sources, function, x, bounds, start)
+    if sources.reach_beyond(x):
         function.forget()
-    return end.x
+    return x
 
 
 def _look_around(
     sources: MovingSources,
     function: _Function,
-    end: Approach,
+    x: np.ndarray,
     bounds: np.ndarray,
     start: np.ndarray,
-) -> Approach:
+) -> np.ndarray:
     """Return where steps lead if points go where their flux fits better, within the PSF's reach."""
-    for name, index in sources.flux_parameters().items():
+    for name in sources.flux_parameters():
         if not sources.is_point(name):
             continue
-        places = sources.nearby(name, end.x, _PLACES)
-        if np.any((end.x[index] <= bounds[0, index]) & (start[index] > 0)):
-            own, lost = sources.own_parameters(name), end.x.copy()
-            lost[own] = start[own]
-            places += sources.nearby(name, lost, _PLACES)
-        places = [np.clip(x, *bounds) for x in places]
-        values = [function.value(x) for x in places]
+        places = sources.nearby(name, x, _PLACES)
+        if start is not x:
+            own, back = sources.own_parameters(name), x.copy()
+            back[own] = start[own]
+            places += sources.nearby(name, back, _PLACES)
+        places = [np.clip(place, *bounds) for place in places]
+        values = [function.value(place) for place in places]
         lowest = int(np.nanargmin(values))
         if lowest == 0:
             continue
-        other = approach(function, places[lowest], bounds, tolerance=_ROUGH)
-        if function.value(other.x) < function.value(end.x):
-            end = other
-    return end
+        other = approach(function, places[lowest], bounds, tolerance=_ROUGH).x
+        if function.value(other) < function.value(x):
+            x = other
+    return x
 
 
 def _bounds(sources: MovingSources, start: np.ndarray, limits: np.ndarray) -> np.ndarray:
