@@ -43,6 +43,16 @@ def test_kernels_are_gammapys(projection, size, interp, options):
     assert wide.data.max() != pytest.approx(expected.data.max(), rel=1e-3)
 
 
+def test_other_energies_are_left_to_gammapy():
+    psf = varying()
+    axis = MapAxis.from_energy_bounds("0.5 TeV", "2 TeV", nbin=1, name="energy_true")
+    geom = WcsGeom.create(skydir=(83.6, 22), npix=(60, 50), binsz=0.05, axes=[axis])
+    position = SkyCoord(83.6, 22, unit="deg")
+    expected = psf.get_psf_kernel(geom=geom, position=position, containment=0.999)
+    kernel = KernelCache().psf(psf).get_psf_kernel(position=position, geom=geom, containment=0.999)
+    np.testing.assert_array_equal(kernel.data, expected.data)
+
+
 def test_radii_are_found_once():
     cache, psf = KernelCache(), varying()
     geom = WcsGeom.create(skydir=(83.6, 22), npix=(60, 50), binsz=0.05, axes=[ENERGY])

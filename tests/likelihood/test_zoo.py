@@ -135,16 +135,18 @@ def _points(zoo, case, like):
     return np.array(points), np.array(values)
 
 
-def _agree(ours, theirs):
+def _agree(ours, theirs, noise=0.0):
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     with np.errstate(invalid="ignore"):
-        return same | (np.abs(ours - theirs) <= VALUE * np.maximum(np.abs(theirs), 1))
+        return same | (np.abs(ours - theirs) <= VALUE * np.maximum(np.abs(theirs), 1) + noise)
 
 
 def _compare_values(zoo, case, like, outcome):
     points, theirs = _points(zoo, case, like)
     ours = np.array([like.value(x) for x in points])
-    for number in np.flatnonzero(~_agree(ours, theirs)):
+    # The images of free shapes are ours; Gammapy makes them in single precision.
+    noise = 5 * like.noise() if like.sources else 0.0
+    for number in np.flatnonzero(~_agree(ours, theirs, noise)):
         # Gammapy's evaluators scale what they have kept if only a norm has changed, even where
         # another part of the spectrum does not scale with it: only a new evaluator is right.
         for parameter, factor in zip(like.parameters, points[number], strict=True):
@@ -152,7 +154,7 @@ def _compare_values(zoo, case, like, outcome):
         zoo.rebuild(case.datasets)
         theirs[number] = zoo.gammapy(case.datasets)
         outcome.stale = True
-    for number in np.flatnonzero(~_agree(ours, theirs)):
+    for number in np.flatnonzero(~_agree(ours, theirs, noise)):
         outcome.fail(f"value {number}: {ours[number]!r}, Gammapy {theirs[number]!r}")
     live = like.value(zoo.factors(like))
     if like.stat_sum() != pytest.approx(live, rel=1e-12, abs=1e-9):
@@ -318,7 +320,7 @@ def test_compiled_fraction(outcomes, capsys, record_testsuite_property):
             print(f"  left to Gammapy in {count}: {reason}")
     assert fraction >= 0.9
     # None of the fallbacks is a surprise, and what must fall back does.
-    left = {"free position", "free extension", "free pattern"}
+    left = {"free pattern"}
     assert all(not o.complete for o in outcomes if o.special in left)
     assert sum(o.special is not None for o in outcomes) <= 0.1 * len(outcomes)
 

@@ -98,7 +98,7 @@ class _CachedIRF:
             None if max_radius is None else str(max_radius),
         )
         options = {"containment": containment, "max_radius": max_radius}
-        if type(self._irf) is PSFMap and not geom.is_region:
+        if _is_usual(self._irf, geom):
             grids = self._cache.grids(_image(geom), scales)
             return self._cache.get(
                 key, lambda: psf_kernel(self._irf, geom, position, options, grids)
@@ -114,6 +114,13 @@ class _CachedIRF:
             *((k, np.asarray(v).tobytes()) for k, v in kwargs.items()),
         )
         return self._cache.get(key, lambda: self._irf.containment(**kwargs))
+
+
+def _is_usual(irf, geom: Geom) -> bool:
+    """Return whether a PSF has the energies of a map."""
+    if type(irf) is not PSFMap or geom.is_region or irf.energy_name != "energy_true":
+        return False
+    return irf.psf_map.geom.axes["energy_true"] == geom.axes["energy_true"]
 
 
 def _position(position) -> tuple | None:

@@ -23,7 +23,7 @@ from ctao_sat.likelihood._spectra import Spectra, SpectrumRequest, build_spectra
 __all__ = ["Terms", "build_terms"]
 
 # In degrees. Responses change over tenths of a degree.
-_HARDLY = 0.005
+_HARDLY = 0.001
 
 
 @dataclass
