@@ -318,6 +318,7 @@ def mixed(small):
     for model in models[:-1]:
         if isinstance(model, SkyModel):
             model.datasets_names = ["cube"]
+    models[0].spatial_model = small.own_point(models[0])
     models[0].spatial_model.lat_0.frozen = False
     both.models = Models(models)
     both.parameters.autoscale()

@@ -101,7 +101,10 @@ def test_away_from_a_minimum(small):
 
 def test_what_gammapy_evaluates_is_differentiated_by_minuit(small):
     datasets = small.datasets("cube")
-    datasets.models["source"].spatial_model.lat_0.frozen = False
+    source = datasets.models["source"]
+    source.spatial_model = small.own_point(source)
+    source.spatial_model.lat_0.frozen = False
+    datasets.models = list(datasets.models)
     likelihood = compile_likelihood(datasets)
     x = optimize(likelihood).x
     matrix, success, message = finite_covariance(likelihood, x)

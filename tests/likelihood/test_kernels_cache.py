@@ -9,7 +9,7 @@ from gammapy.irf import EDispKernelMap, EDispMap, PSFMap
 from gammapy.maps import Map, MapAxis, WcsGeom
 from gammapy.modeling.models import Models
 
-from ctao_sat.likelihood import KernelCache, compile_likelihood
+from ctao_sat.likelihood import KernelCache, _kernels, compile_likelihood
 
 
 @pytest.fixture
@@ -26,7 +26,10 @@ def compiled(monkeypatch):
 
         monkeypatch.setattr(kind, name, extract)
 
-    count(PSFMap, "get_psf_kernel")
+    plain_psf = _kernels.psf_kernel
+    monkeypatch.setattr(
+        _kernels, "psf_kernel", lambda *args: found.append("psf") or plain_psf(*args)
+    )
     count(EDispKernelMap, "get_edisp_kernel")
 
     def compile_and_count(datasets, kernels):
@@ -206,6 +209,7 @@ def test_kernels_that_gammapy_has_are_taken(small, compiled):
 def test_models_that_gammapy_evaluates_take_kernels_from_the_cache(small, compiled):
     cache = KernelCache()
     models = [small.point("one"), small.point("two", offset=0.2)]
+    models[1].spatial_model = small.own_point(models[1])
     models[1].spatial_model.lat_0.frozen = False
     likelihood, extracted = compiled([new_cube(small, *models)], cache)
     assert extracted == ["edisp", "edisp", "psf", "psf"]

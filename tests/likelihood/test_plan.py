@@ -18,12 +18,12 @@ def rows(*counts) -> np.ndarray:
 
 @pytest.fixture
 def builder():
-    return PlanBuilder(5)
+    return PlanBuilder(5, np.zeros(0))
 
 
 @pytest.mark.parametrize("n_f", [0, 1, 5])
 def test_an_empty_plan(n_f):
-    plan = PlanBuilder(n_f).finish()
+    plan = PlanBuilder(n_f, np.zeros(0)).finish()
     assert plan.constant == 0
     assert plan.bins == plan.positions == []
     arrays = plan.arrays
@@ -106,7 +106,7 @@ def test_a_block_does_not_share_its_values(builder):
 
 
 def test_builders_share_nothing():
-    one, other = PlanBuilder(2), PlanBuilder(2)
+    one, other = PlanBuilder(2, np.zeros(0)), PlanBuilder(2, np.zeros(0))
     one.add_bins(CASH, rows(1), np.zeros(1))
     one.implicit[0] = 1
     assert other.n_bins == 0
