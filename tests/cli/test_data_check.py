@@ -92,7 +92,7 @@ def plain():
 
 
 @pytest.mark.parametrize("interrupt", [plain, swallowed, turned_into_another_error])
-def test_an_interrupt_is_not_lost(folder, monkeypatch, capsys, interrupt):
+def test_an_interrupt_is_not_lost(folder, monkeypatch, capsys, interruptible, interrupt):
     """Destructors and C code swallow some, after which reading may fail."""
     read = _run.read_content
 
