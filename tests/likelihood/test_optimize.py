@@ -62,6 +62,19 @@ def test_the_other_covariance_is_labelled(likelihood):
     np.testing.assert_allclose(np.diag(optimum.covariance), np.diag(exact.covariance), rtol=0.3)
 
 
+def test_free_shapes_have_second_derivatives_whatever_is_asked_for(small):
+    """Minuit has no part in their fit, and so has gathered nothing."""
+    datasets = small.datasets("cube")
+    datasets.models["source"].spatial_model.lat_0.frozen = False
+    datasets.parameters.autoscale()
+    likelihood = compile_likelihood(datasets)
+    optimum = optimize(likelihood, errors="migrad")
+    assert optimum.success
+    assert optimum.errors == "hesse"
+    expected = 2 * np.linalg.inv(likelihood.hessian(optimum.x))
+    np.testing.assert_allclose(optimum.covariance, expected, rtol=1e-6)
+
+
 def test_parameters_do_not_move(datasets, likelihood):
     before = [(p.value, p.factor, p.scale, p.error) for p in datasets.parameters]
     optimize(likelihood)

@@ -38,7 +38,7 @@ def fit(
     errors : {"hesse", "migrad"}
         The covariance: from the second derivatives at the minimum, or the one that the
         minimisation has gathered on its way. Gammapy's ``Fit`` always gives the latter, and
-        calls it by the name of the former.
+        calls it by the name of the former. Fits of free shapes give the former.
     guard : bool
         Compare the compiled likelihood with Gammapy at the start, near it and at the optimum.
         Where they differ, warn, and let Gammapy fit.

@@ -39,7 +39,7 @@ class Optimum:
     message, covariance_message : str
         What Minuit says of them.
     errors : {"hesse", "migrad"}
-        Where the covariance is from.
+        Where the covariance is from; "hesse" wherever Minuit has had no part in it.
     n_calls : int
         Evaluations of the statistic and of its derivatives.
     make_minuit : callable
@@ -80,7 +80,7 @@ def optimize(
     errors : {"hesse", "migrad"}
         The covariance: from the second derivatives at the minimum, or the one that the
         minimisation has gathered on its way. Gammapy's ``Fit`` reports the latter under the name
-        of the former.
+        of the former. Steps to free shapes gather none: these have the former.
     near : bool
         Whether the parameters are at a minimum but for a little: free shapes then do not look
         around.
@@ -126,7 +126,7 @@ def optimize(
         covariance_success=bool(np.all(np.isfinite(covariance))),
         message=message,
         covariance_message=covariance_message,
-        errors=errors,
+        errors="hesse" if minuit is None else errors,
         n_calls=objective.n_calls,
         make_minuit=functools.partial(
             _with_limits, likelihood, objective, end, errors, limits_of(likelihood)
