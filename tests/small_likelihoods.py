@@ -19,6 +19,7 @@ from gammapy.irf import EDispKernelMap, PSFMap
 from gammapy.maps import Map, MapAxis, RegionGeom, WcsGeom
 from gammapy.modeling.models import (
     FoVBackgroundModel,
+    GaussianSpatialModel,
     Models,
     PointSpatialModel,
     PowerLawSpectralModel,
@@ -33,6 +34,7 @@ __all__ = [
     "cube",
     "datasets",
     "flux_points",
+    "gaussian",
     "gti",
     "map_on_off",
     "on_off",
@@ -224,6 +226,12 @@ def datasets(kind, seed=20261101):
     result.models = Models(models)
     _fill(result, np.random.default_rng(seed))
     return result
+
+
+def gaussian(model, sigma):
+    """Return a free round Gaussian at the place of a model."""
+    position = model.spatial_model.position
+    return GaussianSpatialModel.from_position(position, sigma=sigma)
 
 
 class OwnPoint(PointSpatialModel):

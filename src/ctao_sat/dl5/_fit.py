@@ -95,8 +95,8 @@ def fit(
     # Gammapy keeps the covariance on this object: a copy would take it away.
     if not isinstance(datasets, Datasets):
         datasets = Datasets(datasets)
-    if starts < 1:
-        raise ConfigError(f"A fit from {starts} starts.", remedy="Take 1 or more.")
+    if not isinstance(starts, int) or starts < 1:
+        raise ConfigError(f"A fit from {starts!r} starts.", remedy="Take a whole number from 1 on.")
     models = unique_models(datasets)
     if not models:
         raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")

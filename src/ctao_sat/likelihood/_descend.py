@@ -84,7 +84,7 @@ def descend(
         function.has_rough_curvature = False
         if sources.reach_beyond(x):
             function.forget()
-        x = _look_around(sources, function, x, limits, x)
+        x = _look_around(sources, function, x, limits)
     axes = _axes(sources, x)
     if not axes:
         return approach(function, x, limits, tolerance=_FINE)
@@ -135,14 +135,17 @@ def _look_around(
     function: _Function,
     x: np.ndarray,
     bounds: np.ndarray,
-    start: np.ndarray,
+    start: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return where steps lead if points go where their flux fits better, within the PSF's reach."""
+    """Return where steps lead if points go where their flux fits better, within the PSF's reach.
+
+    They look around where they are, and around a start if there is one.
+    """
     for name in sources.flux_parameters():
         if not sources.is_point(name):
             continue
         places = sources.nearby(name, x, _PLACES)
-        if start is not x:
+        if start is not None:
             own, back = sources.own_parameters(name), x.copy()
             back[own] = start[own]
             places += sources.nearby(name, back, _PLACES)

@@ -10,11 +10,19 @@ from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._shape import pixel_axes
 from ctao_sat.likelihood._templates import reaches_beyond
 
-__all__ = ["GOLDEN_ANGLE", "MovingSources"]
+__all__ = ["MovingSources", "spiral"]
 
-#: Turning by this angle, points of a spiral never come close to each other (Vogel 1979).
-GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 _AMPLITUDES = ("amplitude", "norm", "const")
+
+
+def spiral(number: int) -> np.ndarray:
+    """Return points that fill a circle of radius 1 evenly, shape (n, 2).
+
+    They lie on a spiral (Vogel 1979, Mathematical Biosciences 44, 179); the first is the centre.
+    """
+    i = np.arange(number)
+    angle, radius = i * np.pi * (3 - np.sqrt(5)), np.sqrt(i / max(number - 1, 1))
+    return np.column_stack([radius * np.sin(angle), radius * np.cos(angle)])
 
 
 class MovingSources:
@@ -159,9 +167,7 @@ class MovingSources:
             return [x]
         index = [self._where[int(response.index[i])] for i in response.source.position]
         places = []
-        for i in range(number):
-            radius = response.source.reach * np.sqrt(i / max(number - 1, 1))
-            move = radius * np.array([np.sin(i * GOLDEN_ANGLE), np.cos(i * GOLDEN_ANGLE)])
+        for move in response.source.reach * spiral(number):
             other = x.copy()
             other[index] += (move[0] * axes[0] + move[1] * axes[1]) / slopes[index]
             places.append(other)

@@ -1,9 +1,11 @@
 """Starts of a fit beside the one that is given, for shapes that are free."""
 
+import itertools
+
 import numpy as np
 
 from ctao_sat.likelihood._compiled import CompiledLikelihood
-from ctao_sat.likelihood._sources import GOLDEN_ANGLE
+from ctao_sat.likelihood._sources import spiral
 
 __all__ = ["scattered_starts"]
 
@@ -28,10 +30,7 @@ def scattered_starts(likelihood: CompiledLikelihood, number: int) -> list[np.nda
     first = np.array([parameter.factor for parameter in likelihood.parameters])
     low, high = np.array([(p.factor_min, p.factor_max) for p in likelihood.parameters]).T
     starts = [first]
-    for i in range(1, number):
-        radius, angle = np.sqrt(i / max(number - 1, 1)), i * GOLDEN_ANGLE
-        move = radius * np.array([np.sin(angle), np.cos(angle)])
-        factor = _FACTORS[(i - 1) % len(_FACTORS)]
+    for move, factor in zip(spiral(number)[1:], itertools.cycle(_FACTORS), strict=False):
         x = likelihood.sources.started(first, move, factor)
         # NaN is no limit.
         starts.append(np.fmin(np.fmax(x, low), high))
