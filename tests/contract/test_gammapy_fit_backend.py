@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPointsEstimator
+from gammapy.maps import WcsGeom
 from gammapy.modeling import Fit
 from gammapy.modeling.fit import Registry
 from gammapy.modeling.models import FoVBackgroundModel
 
+from ctao_sat._gammapy import fresh_copy
 from ctao_sat.likelihood import register_fit_backend
 
 # What takes less than a minute, and has all kinds of datasets and both kinds of estimators. The
@@ -71,6 +73,34 @@ def test_minimum_the_backend_is_nearer(small, kind):
     assert 1e-7 < expected.total_stat - result.total_stat < 1e-3
     difference = ours.parameters.free_parameters.value - theirs.parameters.free_parameters.value
     assert 1e-4 < np.max(np.abs(difference) / errors(ours)) < 0.03
+
+
+def test_pixels_at_which_gammapy_sticks(small):
+    """Without PSF a point lights four pixels: each is a valley. The lower statistic is right."""
+    found = {}
+    for name in ("ctao_sat", "minuit"):
+        datasets = Datasets([_point_without_psf(small)])
+        result = Fit(backend=name).run(datasets)
+        assert result.success
+        # Also of a source that has moved: with the cutouts of where it is now.
+        assert result.total_stat == pytest.approx(fresh_copy(datasets).stat_sum(), abs=1e-3)
+        found[name] = result.total_stat
+    assert found["ctao_sat"] < found["minuit"] - 10
+
+
+def _point_without_psf(small):
+    """Return a cube with the counts of a point source and a PSF, that has none itself."""
+    geom = WcsGeom.create(skydir=small.CENTER, npix=30, binsz=0.03, axes=[small.ENERGY])
+    dataset = small.cube(geom=geom)
+    dataset.background.data *= 0.1
+    source = small.point()
+    dataset.models = [source, small.background_model()]
+    dataset.fake(3)
+    dataset.psf = None
+    source.spatial_model.unfreeze()
+    source.spatial_model.lat_0.value += 0.004
+    dataset.models = [source, small.background_model()]
+    return dataset
 
 
 def second_derivatives(datasets, steps):
