@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from gammapy.datasets import Datasets
 from gammapy.modeling import Fit
+from gammapy.modeling.fit import Registry
 from gammapy.modeling.models import GaussianSpatialModel
 
 from ctao_sat._gammapy import fresh_copy
 from ctao_sat.dl5 import fit
+from ctao_sat.likelihood import register_fit_backend
 
 TRUE_SIZE, START = 0.5, 0.1
 STABLE = 0.1
@@ -69,3 +71,15 @@ def test_ours_ends_at_the_stable_optimum(zoo, refitted, guard):
     # The statistic is that of Gammapy for these parameters, with nothing cut off.
     assert result.total_stat == pytest.approx(float(fresh_copy(datasets).stat_sum()), abs=1e-3)
     assert "outside of the cutout" in str(result.report)
+
+
+def test_so_does_the_backend_of_gammapys_fit(zoo, refitted, monkeypatch):
+    """Gammapy evaluates the statistic that it reports: with cutouts of where the source is now."""
+    for task, backends in Registry.register.items():
+        monkeypatch.setitem(Registry.register, task, dict(backends))
+    register_fit_backend()
+    datasets = _growing(zoo)
+    result = Fit(backend="ctao_sat").run(datasets)
+    assert result.success
+    assert result.total_stat <= refitted[2] + 0.01
+    assert result.total_stat == pytest.approx(float(fresh_copy(datasets).stat_sum()), abs=1e-3)
