@@ -15,6 +15,9 @@ What to use when:
 you want                                             start with
 ===================================================  ==============================================
 best-fit parameters with their covariance            `fit`; step by step: ``Fit``
+errors to both sides of a parameter, as MINOS        `asymmetric_errors`
+how far up a parameter may be                        `upper_limit`
+the statistic along a parameter, around two          `profile`, `contour`
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
 a flux per run or interval                           `light_curve`; ``LightCurveEstimator``
 a map of excess, significance or TS                  ``ExcessMapEstimator``, ``TSMapEstimator``
@@ -242,10 +245,13 @@ from gammapy.stats import (
 
 from ctao_sat.dl5._estimate import flux_points, light_curve
 from ctao_sat.dl5._fit import fit
+from ctao_sat.dl5._limits import asymmetric_errors, upper_limit
+from ctao_sat.dl5._scans import contour, profile
 from ctao_sat.dl5._sensitivity import sensitivity
 
 # fmt: off
 __all__ = ["fit", "flux_points", "light_curve", "sensitivity"]
+__all__ += ["asymmetric_errors", "contour", "profile", "upper_limit"]
 __all__ += [  # gammapy.astro.darkmatter
     "BurkertProfile", "DMProfile", "DarkMatterAnnihilationSpectralModel",
     "DarkMatterDecaySpectralModel", "EinastoProfile", "IsothermalProfile", "JFactory",
