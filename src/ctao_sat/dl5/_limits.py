@@ -73,7 +73,7 @@ def asymmetric_errors(
     rise = rise_of(n_sigma, None, None)
     datasets = as_datasets(datasets)
     wanted = _wanted(datasets, parameters)
-    options = {"reoptimize": reoptimize, "guard": guard, "kernels": kernels}
+    options: dict[str, Any] = {"reoptimize": reoptimize, "guard": guard, "kernels": kernels}
     with profiled(datasets, wanted, **options) as study:
         names = [unique_name(datasets, own) for own in study.parameters]
         rows = [_errors(study, i, rise) for i in range(len(wanted))]
@@ -214,7 +214,7 @@ def upper_limit(
     n_sigma = 2.0 if n_sigma is None and confidence_level is None else n_sigma
     rise = rise_of(n_sigma, confidence_level, None)
     datasets = as_datasets(datasets)
-    options = {"reoptimize": reoptimize, "guard": guard, "kernels": kernels}
+    options: dict[str, Any] = {"reoptimize": reoptimize, "guard": guard, "kernels": kernels}
     with profiled(datasets, [parameter], **options) as study:
         own = study.parameters[0]
         if study.likelihood is None:

@@ -76,7 +76,7 @@ def profile(
         If there is no such parameter, or no range to scan.
     """
     datasets = as_datasets(datasets)
-    options = {"reoptimize": reoptimize, "guard": guard, "kernels": kernels}
+    options: dict[str, Any] = {"reoptimize": reoptimize, "guard": guard, "kernels": kernels}
     with profiled(datasets, [parameter], **options) as study:
         own = study.parameters[0]
         where = _scan_values(own, values, n, bounds)
@@ -109,7 +109,8 @@ def _scan_values(parameter: Parameter, values, n: int | None, bounds) -> np.ndar
         else:
             low, high = (value_in_unit(parameter, bound) for bound in bounds)
         where = np.linspace(low, high, parameter.scan_n_values if n is None else n)
-    if len(where) > 1 and not np.ptp(where) > 0:
+    # Logarithms make a rounding of no range.
+    if len(where) > 1 and not np.ptp(where) > 1e-9 * np.max(np.abs(where)):
         raise ConfigError(
             f"No range to scan '{parameter.name}' in: its error is {parameter.error:g}.",
             remedy="Fit before, or give values or bounds.",
@@ -233,7 +234,7 @@ def contour(
     if n_points < 3:
         raise ConfigError(f"A contour of {n_points} points.", remedy="Take three or more.")
     datasets = as_datasets(datasets)
-    options = {"reoptimize": reoptimize, "guard": guard, "kernels": kernels}
+    options: dict[str, Any] = {"reoptimize": reoptimize, "guard": guard, "kernels": kernels}
     with profiled(datasets, [x, y], **options) as study:
         if study.parameters[0] is study.parameters[1]:
             raise ConfigError("A contour of one parameter.", remedy="Take profile, or another one.")

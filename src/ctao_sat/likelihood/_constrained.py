@@ -128,7 +128,9 @@ def _by_minuit(
     return Minimum(x, stat, success, True, n_calls + objective.n_calls)
 
 
-def held_limits(limits: np.ndarray, index: Sequence[int], factors: Sequence[float]) -> np.ndarray:
+def held_limits(
+    limits: np.ndarray, index: Sequence[int], factors: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Return limits that hold some parameters.
 
     Parameters
@@ -137,7 +139,7 @@ def held_limits(limits: np.ndarray, index: Sequence[int], factors: Sequence[floa
         Lowest and highest factors.
     index : sequence of int
         Which to hold.
-    factors : sequence of float
+    factors : sequence of float, shape (k,)
         Where.
 
     Returns

@@ -158,7 +158,8 @@ def saturated(datasets: Datasets, counts: Counts) -> float:
             continue
         n = counts[dataset.name][0]
         filled = np.nonzero(n if dataset.mask is None else (n > 0) & (dataset.mask.data > 0))
-        found, weights = n[filled].astype(float), 1.0
+        found = n[filled].astype(float)
+        weights = np.ones(len(found))
         if dataset.stat_type == "cash_weighted" and dataset.mask is not None:
             weights = np.asarray(dataset.mask.data, dtype=float)[filled]
         total += 2 * float(np.sum(weights * (found - found * np.log(found))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -55,12 +56,13 @@ class Toys:
         """Return the fits of several runs of the same model, one after the other."""
         first = parts[0]
         shared = ("names", "units", "truth", "observed")
-        columns = {
+        same: dict[str, Any] = {name: getattr(first, name) for name in shared}
+        columns: dict[str, Any] = {
             field.name: np.concatenate([getattr(part, field.name) for part in parts])
             for field in fields(cls)
             if field.name not in shared and getattr(first, field.name) is not None
         }
-        return cls(**{name: getattr(first, name) for name in shared}, **columns)
+        return cls(**same, **columns)
 
     def __len__(self) -> int:
         return len(self.stat)
