@@ -91,7 +91,7 @@ def test_a_frozen_parameter_is_scanned_and_stays_frozen(fitted):
     assert reference.frozen
     assert reference.value == 1
     with pytest.raises(ConfigError, match="No range to scan 'reference'"):
-        dl5.profile(datasets, reference)
+        dl5.profile(datasets, reference, bounds=2)
 
 
 def test_values_and_bounds_exclude_each_other(fitted):

@@ -109,8 +109,7 @@ def _scan_values(parameter: Parameter, values, n: int | None, bounds) -> np.ndar
         else:
             low, high = (value_in_unit(parameter, bound) for bound in bounds)
         where = np.linspace(low, high, parameter.scan_n_values if n is None else n)
-    # Logarithms make a rounding of no range.
-    if len(where) > 1 and not np.ptp(where) > 1e-9 * np.max(np.abs(where)):
+    if len(where) > 1 and not np.ptp(where) > 0:
         raise ConfigError(
             f"No range to scan '{parameter.name}' in: its error is {parameter.error:g}.",
             remedy="Fit before, or give values or bounds.",
