@@ -101,7 +101,9 @@ def test_verbs_have_the_same_intervals(one_bin, alpha):
             (-np.inf, limits[1]),
         ]
         for pair, (low, high) in zip(expected, found.values(), strict=True):
-            np.testing.assert_allclose(np.array(pair) * scale, [low[0], high[0]], rtol=2e-4)
+            np.testing.assert_allclose(
+                np.array(pair) * scale, [low[0], high[0]], rtol=2e-4, atol=1e-6
+            )
 
 
 @pytest.mark.parametrize("alpha", [None, ALPHA])

@@ -123,8 +123,8 @@ def _intervals(
     below = np.full(m, -np.inf)
     return {
         "symmetric errors": (best - n_sigma * error, best + n_sigma * error),
-        # Where the statistic does not rise so far below, the interval ends with the predictions.
-        "asymmetric errors": (np.where(np.isnan(low), best, low), high),
+        # Where the statistic does not rise so far below, the interval is open.
+        "asymmetric errors": (np.where(np.isnan(low), -np.inf, low), high),
         "upper limit": (below, _ends(problems, m, -np.inf, n_sigma_ul)[3]),
         "upper limit from 0": (below, _ends(problems, m, 0.0, n_sigma_ul)[3]),
     }
