@@ -57,6 +57,7 @@ html_sidebars = {
         "recipe-spectrum-1d",
         "simulation",
         "spectral-kernels",
+        "toys-and-limits",
         "tutorial-vela",
     )
 }
@@ -66,6 +67,7 @@ html_sidebars = {
 FIGURES = {
     "irf_performance.py": ["irf-performance.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
+    "toys.py": ["toys-profile.png", "toys-contours.png", "toys-pulls.png", "toys-coverage.png"],
 }
 
 

@@ -67,7 +67,7 @@ def exact_coverage(
     >>> from ctao_sat.dl5 import exact_coverage
     >>> table = exact_coverage([3, 100], background=2)
     >>> print(", ".join(f"{value:.3f}" for value in table["asymmetric errors"]))
-    0.741, 0.698
+    0.742, 0.677
     """
     signal = np.atleast_1d(np.asarray(signal, dtype=float))
     if not (np.all(signal >= 0) and background >= 0) or not (alpha is None or alpha > 0):

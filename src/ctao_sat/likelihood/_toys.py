@@ -83,15 +83,15 @@ def toys(
     DataError
         If a dataset has no counts, as flux points.
 
+    See Also
+    --------
+    draw_counts : One of the sets as datasets.
+
     Notes
     -----
     The off counts of on-off data are drawn around the background that the statistic profiles out
     of the data, bin by bin. Where few off counts were measured, this is a rough estimate of it;
     the statistic is biased there, and toys show by how much.
-
-    See Also
-    --------
-    draw_counts : One of the sets as datasets.
     """
     if n < 1:
         raise ConfigError(f"{n} sets to draw.", remedy="Take one or more.")

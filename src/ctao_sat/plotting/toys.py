@@ -13,7 +13,7 @@ from ctao_sat.plotting import _style as style
 
 __all__ = ["plot_coverage", "plot_pulls"]
 
-_BINS = np.linspace(-4.5, 4.5, 37)
+_BINS = np.linspace(-4.5, 4.5, 37).tolist()
 
 
 def plot_pulls(toys: Toys, *, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
