@@ -20,6 +20,10 @@ def fitted(small):
     def get(kind):
         if kind not in made:
             made[kind] = small.datasets(kind)
+            if kind == "cube":
+                # Gammapy takes long for each parameter.
+                made[kind].models["second"].parameters.freeze_all()
+                made[kind].models["cube-bkg"].spectral_model.tilt.frozen = True
             dl5.fit(made[kind])
         return made[kind]
 

@@ -207,6 +207,8 @@ def test_minuit_takes_over_where_steps_fail(small, monkeypatch, caplog):
 def test_a_model_that_gammapy_evaluates(small, caplog):
     datasets = small.datasets("cube")
     datasets.models["second"].spatial_model.lon_0.frozen = False
+    for name in ("source", "second"):
+        datasets.models[name].spectral_model.index.frozen = True
     expected = toys(datasets, 2, rng(8))
     own = small.own_point(datasets.models["second"])
     own.lon_0.frozen = False
