@@ -104,10 +104,10 @@ def _errors(study: Profiled, number: int, rise: float) -> dict[str, Any]:
         found = Fit().confidence(study.datasets, own, sigma=float(np.sqrt(rise)))
         keys = ("errn", "errp", "success", "message", "nfev")
         none = {"errn_at_limit": False, "errp_at_limit": False}
-        return {"value": own.value, **{key: found[key] for key in keys}, **none}
+        return {"value": float(own.value), **{key: found[key] for key in keys}, **none}
     before = study.likelihood.n_calls
     low, high = _both_sides(study, number, rise)
-    best = own.inverse_transform(study.likelihood.best.x[study.index[number]])
+    best = float(own.inverse_transform(study.likelihood.best.x[study.index[number]]))
     errors = {}
     for name, sign, crossing in (("errn", -1, low), ("errp", 1, high)):
         errors[name] = abs(_value(study, number, sign, crossing) - best)
@@ -238,7 +238,7 @@ def _limit(study: Profiled, rise: float, border: float | None) -> dict[str, Any]
         likelihood.start_at(crossing.lower.x)
     return {
         "ul": _value(study, 0, 1, crossing, origin),
-        "value": own.inverse_transform(origin.x[study.index[0]]),
+        "value": float(own.inverse_transform(origin.x[study.index[0]])),
         "success": bool(origin.success and crossing.success),
         "message": _message(crossing),
         "nfev": likelihood.n_calls - before,

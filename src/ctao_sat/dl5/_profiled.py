@@ -89,6 +89,7 @@ def profiled(
     if not models:
         raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")
     found = [find_parameter(datasets, parameter) for parameter in parameters]
+    were_frozen = any(parameter.frozen for parameter in found)
     everything = list({id(p): p for model in models for p in model.parameters}.values())
     with prepared(everything, thawed=found), np.errstate(all="ignore"):
         study = Profiled(datasets, found)
@@ -102,7 +103,8 @@ def profiled(
             study.fallbacks.append("Gammapy's Fit, for nothing is compiled")
         else:
             study.likelihood = ProfileLikelihood(likelihood, reoptimize=reoptimize)
-            _look_where_the_minimum_is(study.likelihood)
+            if not were_frozen:
+                _look_where_the_minimum_is(study.likelihood)
         for fallback in study.fallbacks:
             log.warning("%s.", fallback)
         yield study

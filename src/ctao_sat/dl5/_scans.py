@@ -109,7 +109,7 @@ def _scan_values(parameter: Parameter, values, n: int | None, bounds) -> np.ndar
         else:
             low, high = (value_in_unit(parameter, bound) for bound in bounds)
         where = np.linspace(low, high, parameter.scan_n_values if n is None else n)
-    if len(where) > 1 and not np.ptp(where) > 0:
+    if not np.all(np.isfinite(where)) or (len(where) > 1 and not np.ptp(where) > 0):
         raise ConfigError(
             f"No range to scan '{parameter.name}' in: its error is {parameter.error:g}.",
             remedy="Fit before, or give values or bounds.",
@@ -159,14 +159,16 @@ def _optimize_result(study: Profiled, point: Minimum) -> OptimizeResult:
 
 
 def _profile_by_gammapy(study: Profiled, values: np.ndarray, reoptimize: bool):
-    own = study.parameters[0]
-    before = own.scan_values
-    own.scan_values = values
-    try:
-        result = Fit().stat_profile(study.datasets, own, reoptimize=reoptimize)
-    finally:
-        own.scan_values = before
-    return result["stat_scan"], result["fit_results"]
+    """Return statistics, and results of fits, at some values; parameters are restored outside."""
+    own, stats, results = study.parameters[0], [], []
+    own.frozen = True
+    with study.datasets.models.parameters.restore_status():
+        for value in values:
+            own.value = value
+            if reoptimize:
+                results.append(Fit().optimize(study.datasets))
+            stats.append(results[-1].total_stat if reoptimize else study.datasets.stat_sum())
+    return np.array(stats), results
 
 
 def contour(
@@ -255,7 +257,7 @@ def contour(
 def _contour(study: Profiled, rise: float, n_points: int) -> tuple[np.ndarray, dict[str, Any]]:
     likelihood, index = study.likelihood, study.index
     assert likelihood is not None
-    root = np.linalg.cholesky(likelihood.covariance(index))
+    root = _root(likelihood.covariance(index))
     for _ in range(_RESTARTS):
         angles = 2 * np.pi * np.arange(n_points) / n_points
         rays = (root @ np.array([np.cos(angles), np.sin(angles)])).T
@@ -280,6 +282,15 @@ def _contour(study: Profiled, rise: float, n_points: int) -> tuple[np.ndarray, d
         "at_limit": at_limit,
         "stat": likelihood.best.stat + rise,
     }
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return a matrix that makes a circle of the Gaussian with this covariance."""
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        # As good as degenerate.
+        return np.diag(np.sqrt(np.diag(covariance)))
 
 
 def _contour_by_gammapy(study: Profiled, rise: float, n_points: int):

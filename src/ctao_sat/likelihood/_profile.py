@@ -77,10 +77,14 @@ class ProfileLikelihood:
 
     def covariance(self, index: Sequence[int]) -> np.ndarray:
         """Return that of some factors at the minimum, all of it finite, shape (k, k)."""
-        if not self._reoptimize:
-            inverse = np.linalg.inv(self._covariance)[np.ix_(index, index)]
-            return np.linalg.inv(inverse)
-        return self._covariance[np.ix_(index, index)]
+        block = np.ix_(index, index)
+        if self._reoptimize:
+            return self._covariance[block]
+        # With the others held: the inverse of a block of the inverse. Scaled, for degenerate ones.
+        width = np.sqrt(np.diag(self._covariance))
+        scales = np.outer(width, width)
+        inverse = np.linalg.pinv(self._covariance / scales, hermitian=True)[block]
+        return np.linalg.pinv(inverse, hermitian=True) * scales[block]
 
     def at(self, index: Sequence[int], factors: np.ndarray, near: Minimum | None = None) -> Minimum:
         """Return the minimum with some parameters held.
@@ -152,12 +156,14 @@ class _Ray:
         self._profile, self._index, self._direction = profile, index, direction
         self.start, self._origin, self._root = origin.x[index], origin, root
         self._last = origin
+        self._sound = True
         self.lower: Minimum | None = None
 
     def height(self, t: float) -> float:
         """Return the root of the rise, less what is wanted."""
         factors = self.start + t * self._direction
         found = self._profile.at(self._index, factors, self._last)
+        self._sound = found.success
         if not np.isfinite(found.stat):
             return np.inf
         if found.success:
@@ -176,7 +182,7 @@ class _Ray:
             if at_high >= 0:
                 return self._between(low, at_low, high, at_high)
             if high >= room:
-                return Crossing(room, at_limit=True)
+                return Crossing(room, at_limit=True, success=self._sound)
             low, at_low = high, at_high
             # As far as a parabola would have it, and a little further.
             wanted = high * self._root / max(at_high + self._root, 1e-3 * self._root)
@@ -186,14 +192,14 @@ class _Ray:
     def _between(self, low: float, at_low: float, high: float, at_high: float) -> Crossing:
         for _ in range(_MAX_STEPS):
             if at_high < _NEAR * self._root:
-                return Crossing(high)
+                return Crossing(high, success=self._sound)
             share = at_low / (at_low - at_high) if np.isfinite(at_high) else 0.5
             t = low + min(max(share, 1e-3), 1 - 1e-3) * (high - low)
             value = self.height(t)
             if self.lower is not None:
                 return Crossing(t, success=False, lower=self.lower)
             if abs(value) < _NEAR * self._root or high - low < 1e-9 * high:
-                return Crossing(t)
+                return Crossing(t, success=self._sound)
             if value > 0:
                 high, at_high, at_low = t, value, at_low / 2
             else:
