@@ -18,7 +18,7 @@ best-fit parameters with their covariance            `fit`; step by step: ``Fit`
 errors to both sides of a parameter, as MINOS        `asymmetric_errors`
 how far up a parameter may be                        `upper_limit`
 the statistic along a parameter, around two          `profile`, `contour`
-how often errors and limits hold the truth           `exact_coverage`; ``ctao_sat.likelihood.toys``
+how often errors and limits hold the truth           `exact_coverage`
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
 a flux per run or interval                           `light_curve`; ``LightCurveEstimator``
 a map of excess, significance or TS                  ``ExcessMapEstimator``, ``TSMapEstimator``
@@ -39,7 +39,8 @@ dark matter                                          ``DarkMatterAnnihilationSpe
 ===================================================  ==============================================
 
 The classes are Gammapy's own objects, not copies or subclasses; the functions in lower case
-that Gammapy does not have are the verbs of this level. Data sets come from `ctao_sat.dl4`.
+that Gammapy does not have are the verbs of this level. Data sets come from `ctao_sat.dl4`; sets of
+counts drawn from a fitted model, and fitted again, from `ctao_sat.likelihood`.
 
 Known in Gammapy 2.1: ``SineTemporalModel.integral`` has a sine where its formula needs a cosine.
 
