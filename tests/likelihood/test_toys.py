@@ -217,6 +217,9 @@ def test_a_model_that_gammapy_evaluates(small, caplog):
     with caplog.at_level(logging.WARNING):
         found = toys(datasets, 2, rng(8))
     assert "Gammapy evaluates model 'second'" in caplog.text
+    assert len(found.fallbacks) == 1
+    assert "model 'second'" in found.fallbacks[0]
+    assert expected.fallbacks == []
     np.testing.assert_allclose(found.stat, expected.stat, atol=1e-2)
     assert np.max(np.abs(found.values - expected.values) / expected.errors) < 0.05
 

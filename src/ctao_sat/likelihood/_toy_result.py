@@ -1,7 +1,7 @@
 """Fits of many sets of counts, as arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Toys:
         Whether Newton steps did not, and Minuit has fitted.
     observed : float
         Deviance of the data that the datasets had, at the truth.
+    fallbacks : list of str
+        What Gammapy evaluates of each set, with the reasons.
     stat_null : array or None, shape (n,)
         Statistic with the parameters of the null hypothesis at the truth; None without one.
     """
@@ -49,18 +51,19 @@ class Toys:
     success: np.ndarray
     by_minuit: np.ndarray
     observed: float = np.nan
+    fallbacks: list[str] = field(default_factory=list)
     stat_null: np.ndarray | None = None
 
     @classmethod
     def joined(cls, parts: Sequence["Toys"]) -> "Toys":
         """Return the fits of several runs of the same model, one after the other."""
         first = parts[0]
-        shared = ("names", "units", "truth", "observed")
+        shared = ("names", "units", "truth", "observed", "fallbacks")
         same: dict[str, Any] = {name: getattr(first, name) for name in shared}
         columns: dict[str, Any] = {
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(cls)
-            if field.name not in shared and getattr(first, field.name) is not None
+            one.name: np.concatenate([getattr(part, one.name) for part in parts])
+            for one in fields(cls)
+            if one.name not in shared and getattr(first, one.name) is not None
         }
         return cls(**same, **columns)
 

@@ -171,7 +171,14 @@ class _Refit:
             set_counts(self.likelihood.datasets, counts)
         likelihood = with_counts(self.likelihood, counts)
         stat_truth = likelihood.evaluate(self.truth, 0)
-        best = self._best(likelihood)
+        best, stat_null = self._best(likelihood), None
+        if self.null_limits is not None:
+            null = minimum_within(likelihood, self.truth, self.null_limits)
+            stat_null = null.stat if null.success else np.nan
+            if null.stat < best.stat:
+                # The free fit has missed what the other one has found.
+                again = minimum_within(likelihood, null.x, self.limits)
+                best = min(best, again, key=_rank)
         row = {
             "values": self.map.values(best.x)[self.map.free_index],
             "covariance": self._covariance(likelihood, best),
@@ -181,10 +188,7 @@ class _Refit:
             "success": best.success,
             "by_minuit": best.by_minuit,
         }
-        if self.null_limits is not None:
-            null = minimum_within(likelihood, self.truth, self.null_limits)
-            row["stat_null"] = null.stat if null.success else np.nan
-        return row
+        return row if stat_null is None else {**row, "stat_null": stat_null}
 
     def _best(self, likelihood: CompiledLikelihood) -> Minimum:
         best = minimum_within(likelihood, self.truth, self.limits)
@@ -192,7 +196,7 @@ class _Refit:
             return best
         end = optimize(likelihood)
         other = Minimum(end.x, end.stat, end.success, True, best.n_calls + end.n_calls)
-        return min(best, other, key=lambda one: (not one.success, one.stat))
+        return min(best, other, key=_rank)
 
     def _covariance(self, likelihood: CompiledLikelihood, best: Minimum) -> np.ndarray:
         """Return the covariance of the values; NaN if there is none."""
@@ -216,5 +220,11 @@ class _Refit:
             units=[str(parameter.unit) for parameter in likelihood.parameters],
             truth=self.map.values()[self.map.free_index],
             observed=self.observed,
+            fallbacks=[f"Gammapy evaluates {one}" for one in likelihood.report.fallbacks],
             **columns,
         )
+
+
+def _rank(minimum: Minimum) -> tuple[bool, float]:
+    """Return what is smallest for the best of several ends of a fit."""
+    return not minimum.success, minimum.stat
