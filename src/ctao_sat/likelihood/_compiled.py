@@ -19,7 +19,7 @@ from ctao_sat.likelihood._priors import build_priors
 from ctao_sat.likelihood._report import Report
 from ctao_sat.likelihood._signature import Signature
 from ctao_sat.likelihood._sources import MovingSources
-from ctao_sat.likelihood._terms import build_terms
+from ctao_sat.likelihood._terms import Terms, build_terms
 
 __all__ = ["CompiledLikelihood", "compile_likelihood", "with_counts"]
 
@@ -263,6 +263,24 @@ class CompiledLikelihood:
         """Return in how many bins with counts nothing is predicted."""
         return self._engine.n_clipped(self._map.values(x))
 
+    def _with_counts(
+        self, counts: Mapping[str, tuple[np.ndarray, np.ndarray | None]]
+    ) -> "CompiledLikelihood":
+        data = []
+        for one in self._engine.terms.data:
+            if isinstance(one, CountsData) and one.dataset.name in counts:
+                on, off = counts[one.dataset.name]
+                one = replace(one, counts=on, counts_off=one.counts_off if off is None else off)
+            data.append(one)
+        other = copy.copy(self)
+        other._exchange(replace(self._engine.terms, data=data))
+        return other
+
+    def _exchange(self, terms: Terms) -> None:
+        # Other counts would look like a change of the data.
+        self._watch = False
+        self._engine = Engine(terms, self._priors, self._map.values())
+
     def _second_derivatives(self, x: np.ndarray, kind: str) -> np.ndarray:
         if kind not in ("observed", "fisher"):
             raise ConfigError(
@@ -297,16 +315,4 @@ def with_counts(
     likelihood : `CompiledLikelihood`
         Datasets that Gammapy evaluates as a whole, and flux points, have the data that they had.
     """
-    other = copy.copy(likelihood)
-    # Other counts would look like a change of the data.
-    other._watch = False
-    terms = likelihood._engine.terms
-    data = []
-    for one in terms.data:
-        if isinstance(one, CountsData) and one.dataset.name in counts:
-            on, off = counts[one.dataset.name]
-            one = replace(one, counts=on, counts_off=one.counts_off if off is None else off)
-        data.append(one)
-    p = likelihood._map.values()
-    other._engine = Engine(replace(terms, data=data), likelihood._priors, p)
-    return other
+    return likelihood._with_counts(counts)
