@@ -35,9 +35,7 @@ def test_positions_and_coordinates_are_gammapys(projection, map_frame, frame):
     np.testing.assert_array_equal(pixels.solid_angles, solid_angles)
     # The same of some rows and columns, which may be beyond the map.
     y, x = np.array([1, 4, 17]), np.array([0, 21])
-    np.testing.assert_allclose(
-        pixels.solid_angles_at(y, x), solid_angles[np.ix_(y, x)], rtol=1e-12
-    )
+    np.testing.assert_allclose(pixels.solid_angles_at(y, x), solid_angles[np.ix_(y, x)], rtol=1e-12)
     wide = MapPixels(geom.pad(3, axis_name=None), frame)
     found = pixels.solid_angles_at(y - 3, x + 3), *pixels.coordinates_at(y - 3, x + 3)
     expected = wide.solid_angles, *wide.coordinates

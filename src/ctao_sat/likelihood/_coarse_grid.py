@@ -130,6 +130,7 @@ def _extents(source: Shape, shape: np.ndarray, step: int, *, room: bool) -> list
     half, extents = _END * sigma, []
     for at, n, reach in zip(source.center(shape), pixels.shape, source.halves, strict=True):
         if not np.isfinite(at):
+            # Where the map does not go there is nothing to cover.
             at, half = 0.0, -np.inf
         is_beyond = not half <= at <= n - 1 - half
         margin = reach + _BEYOND * step if is_beyond else 0

@@ -29,8 +29,6 @@ class FineGrid:
     ----------
     axes : tuple of list of `Axis`
         Along y and x.
-    box : tuple of int
-        Pixels with samples.
     """
 
     step = 1
@@ -40,9 +38,9 @@ class FineGrid:
         pixels = source.pixels
         self._exact_box, self._factor = self._box_of(shape)
         # Shapes beside this one, for derivatives, may reach a little further.
-        y0, y1, x0, x1 = self.box = _padded(self._exact_box, pixels.shape)
+        y0, y1, x0, x1 = self._box = _padded(self._exact_box, pixels.shape)
         if self._factor > 1:
-            self._coordinates = pixels.fine_coordinates(self.box, self._factor)
+            self._coordinates = pixels.fine_coordinates(self._box, self._factor)
         else:
             self._coordinates = tuple(c[y0:y1, x0:x1] for c in pixels.coordinates)
         self._solid_angles = pixels.solid_angles[y0:y1, x0:x1]
@@ -95,7 +93,7 @@ class FineGrid:
         samples : array, shape (..., n_samples)
             Share of the flux.
         """
-        f, (y0, y1, x0, x1), first = self._factor, self._box_of(shape)[0], self.box
+        f, (y0, y1, x0, x1), first = self._factor, self._box_of(shape)[0], self._box
         y0, y1, x0, x1 = (
             max(at - start, 0)
             for at, start in ((y0, first[0]), (y1, first[0]), (x0, first[2]), (x1, first[2]))

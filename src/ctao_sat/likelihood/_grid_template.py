@@ -75,7 +75,8 @@ class GridTemplate:
         self._source = source
         self._grid = coarse_grid(source, shape) or FineGrid(source, shape)
         self.step = self._grid.step
-        self._layers, first = [], 0
+        self._layers: list[_Layer] = []
+        first = 0
         starts = [np.cumsum([0, *(_kept(axis) for axis in axes)]) for axes in self._grid.axes]
         self._n_nodes = tuple(int(start[-1]) for start in starts)
         for (i, y), (j, x) in itertools.product(*map(enumerate, self._grid.axes)):
@@ -159,12 +160,14 @@ class GridTemplate:
     def sums(self, part) -> np.ndarray:
         """Return what samples add to the sum over bins that are not evaluated."""
         if self.step == 1:
-            y, x = self._layers[0].y.pixels, self._layers[0].x.pixels
-            corner = self._grid.box[0], self._grid.box[2]
-            return part.cut_sums(corner, (len(y), len(x))).reshape(len(part.implicit), -1)
+            (half_y, half_x), y, x = self._source.halves, self._layers[0].y, self._layers[0].x
+            corner = y.origin + half_y, x.origin + half_x
+            sums = part.cut_sums(corner, (len(y.pixels), len(x.pixels)))
+            return sums.reshape(len(sums), -1)
         # All pixels of the window, as if each were a row.
         y0, y1, x0, x1 = part.window
-        along = tap_matrix(*(taps[x0:x1] for taps in self._taps[1]), self._n_nodes[1])
+        nodes, weights = self._taps[1]
+        along = tap_matrix(nodes[x0:x1], weights[x0:x1], self._n_nodes[1])
         rows = np.zeros((len(part.implicit), y1 - y0, self._n_nodes[1]))
         if part.implicit.size:
             rows[...] = [image @ along for image in part.implicit]
@@ -197,6 +200,6 @@ def _transfer(source: Shape, y: Axis, x: Axis) -> np.ndarray:
 def _taps(axes: list[Axis], starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and weights of all axes, as the kernels have them."""
     n_taps = max(axis.weights.shape[1] for axis in axes)
-    nodes = [np.where(axis.nodes < 0, -1, axis.nodes + start) for axis, start in zip(axes, starts)]  # noqa: B905
+    nodes = np.stack([axis.nodes for axis in axes], axis=1)
     weights = [np.pad(a.weights, ((0, 0), (0, n_taps - a.weights.shape[1]))) for a in axes]
-    return np.stack(nodes, axis=1), np.stack(weights, axis=1)
+    return np.where(nodes < 0, nodes, nodes + starts[:-1]), np.stack(weights, axis=1)

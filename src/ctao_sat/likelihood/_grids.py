@@ -91,7 +91,7 @@ def coarse_axis(first: int, last: int, step: int, half: int, total: int) -> Axis
     Parameters
     ----------
     first, last : int
-        First and last pixel that samples are to reach; the parts that are less than a step are left.
+        First and last pixel that samples are to reach. Parts of a step are left.
     step : int
         Distance of nodes.
     half, total : int

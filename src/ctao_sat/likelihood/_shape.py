@@ -231,9 +231,7 @@ class Shape:
         for i in self.position:
             other = shape.copy()
             other[i] += _PROBE / self._degrees[i]
-            moves.append(
-                np.subtract(self.center(other), centre) * self._degrees[i] / _PROBE
-            )
+            moves.append(np.subtract(self.center(other), centre) * self._degrees[i] / _PROBE)
         if not moves:
             return []
         # With one coordinate frozen, the way along it is the only one.
