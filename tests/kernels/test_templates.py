@@ -74,9 +74,10 @@ def psf_and_samples(rng, shape):
 
 
 def some_taps(rng, total, size, n_taps):
-    """Return nodes and weights for each of some pixels; some have none."""
-    nodes = rng.integers(-1, size - n_taps + 1, total)
-    return nodes.astype(np.int64), rng.normal(size=(total, n_taps))
+    """Return nodes and weights of one or two runs for each of some pixels; some have none."""
+    n_runs = int(rng.integers(1, 3))
+    nodes = rng.integers(-1, size - n_taps + 1, (total, n_runs))
+    return nodes.astype(np.int64), rng.normal(size=(total, n_runs, n_taps))
 
 
 # -- few pixels -----------------------------------------------------------------------------------

@@ -256,7 +256,9 @@ def test_the_full_plan_is_that_of_the_dense_twin(parts, name, number):
         return
     f = made.f * np.exp(rng.normal(0, 1, len(made.f)))
     f[rng.uniform(size=len(f)) < 0.05] *= -1
-    expected = reference.counts_statistic(made.full.arrays, f) + made.full.constant
+    # Where there is no off region a bin of negative signal has more than there are numbers for.
+    with np.errstate(over="ignore"):
+        expected = reference.counts_statistic(made.full.arrays, f) + made.full.constant
     assert statistic(made.full, f) == pytest.approx(expected, rel=1e-11)
 
 

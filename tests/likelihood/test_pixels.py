@@ -31,7 +31,17 @@ def test_positions_and_coordinates_are_gammapys(projection, map_frame, frame):
     for ours, theirs in zip(pixels.coordinates, (coords.lon, coords.lat), strict=True):
         assert ours.shape == geom.data_shape
         np.testing.assert_allclose(ours.to_value("deg"), theirs.to_value("deg"), rtol=1e-13)
-    np.testing.assert_array_equal(pixels.solid_angles, geom.solid_angle().to_value("sr"))
+    solid_angles = geom.solid_angle().to_value("sr")
+    np.testing.assert_array_equal(pixels.solid_angles, solid_angles)
+    # The same of some rows and columns, which may be beyond the map.
+    y, x = np.array([1, 4, 17]), np.array([0, 21])
+    np.testing.assert_allclose(pixels.solid_angles_at(y, x), solid_angles[np.ix_(y, x)], rtol=1e-12)
+    wide = MapPixels(geom.pad(3, axis_name=None), frame)
+    found = pixels.solid_angles_at(y - 3, x + 3), *pixels.coordinates_at(y - 3, x + 3)
+    expected = wide.solid_angles, *wide.coordinates
+    for ours, theirs in zip(found, expected, strict=True):
+        theirs = theirs[np.ix_(y, x + 6)]
+        np.testing.assert_allclose(u.Quantity(ours).value, u.Quantity(theirs).value, rtol=1e-11)
 
 
 def test_where_the_map_does_not_go():

@@ -3,10 +3,12 @@
 import astropy.units as u
 import numpy as np
 import pytest
-from gammapy.modeling.models import TemplateSpatialModel
+from gammapy.maps import WcsGeom
+from gammapy.modeling.models import GaussianSpatialModel, TemplateSpatialModel
 
 from ctao_sat.kernels import reference_templates as reference
 from ctao_sat.kernels.templates import FIRST_VALUE, FIRST_WEIGHT
+from ctao_sat.likelihood._coarse_grid import coarse_grid
 from ctao_sat.likelihood._grid_template import GridTemplate
 from ctao_sat.likelihood._point_template import PointTemplate
 from ctao_sat.likelihood._shape import integrates_as_usual
@@ -20,11 +22,13 @@ PLACES = {"within": (0.1, -0.05), "at the edge": (0.74, 0.0), "corner": (-0.7, 0
 def _samples_on_map(template, shape, n):
     """Return samples on all pixels of a map of this size."""
     value, image = template.samples(shape, 0).value, np.zeros(n)
-    corner = template._corner if isinstance(template, PointTemplate) else template._origin
-    for (i, j), sample in np.ndenumerate(value):
-        y, x = corner[0] + i, corner[1] + j
-        if 0 <= y < n[0] and 0 <= x < n[1]:
-            image[y, x] = sample
+    if isinstance(template, PointTemplate):
+        y, x = (corner + np.arange(4) for corner in template._corner)
+    else:
+        ((y,), (x,)) = ((axis.pixels for axis in axes) for axes in template._grid.axes)
+    for (i, j), sample in np.ndenumerate(value.reshape(len(y), len(x))):
+        if 0 <= y[i] < n[0] and 0 <= x[j] < n[1]:
+            image[y[i], x[j]] = sample
         else:
             assert sample == 0
     return image
@@ -95,21 +99,46 @@ def test_scattering_is_the_transpose(zoo, kind, size):
     assert total == pytest.approx(expected, rel=1e-9)
 
 
+# Degrees from the centre of a map that ends at 4.5 and 4.6: there, at an edge, at a corner, beyond.
+BEYOND = {"within": (0.1, -0.05), "edge": (4.2, 0.3), "corner": (4.3, -4.1), "off": (0.2, 5.5)}
+
+
+@pytest.mark.parametrize("place", BEYOND)
 @pytest.mark.parametrize("kind", ["Gaussian", "elongated"])
-@pytest.mark.parametrize("size", [0.52, 0.65, 0.8])
-def test_coarse_templates_are_fine_ones(zoo, kind, size):
-    """As good as single precision, which Gammapy has."""
-    source, shape = zoo.parts.source(zoo.parts.model(kind, size=size), zoo.parts.geom((180, 184)))
-    coarse, (part, n_values, _) = make_template(source, shape), zoo.parts.part(source, shape)
+@pytest.mark.parametrize("size", [0.52, 0.65, 0.8, 4.0])
+def test_coarse_templates_are_fine_ones(zoo, kind, size, place):
+    """As good as single precision, which Gammapy has; they end with the map as fine ones do."""
+    model, geom = zoo.parts.model(kind, *BEYOND[place], size=size), zoo.parts.geom((180, 184))
+    source, shape = zoo.parts.source(model, geom)
+    coarse, (part, n_values, row_bin) = make_template(source, shape), zoo.parts.part(source, shape)
     assert coarse.step > 1
+    bins = np.random.default_rng(5).normal(size=len(row_bin))
     source.is_smooth = False
     fine = GridTemplate(source, shape)
     assert fine.step == 1
-    values = np.zeros((2, n_values))
+    values, say, sums = np.zeros((2, n_values)), [], []
     for template, out in zip((coarse, fine), values, strict=True):
         samples = template._sample(shape)
         template.gather(samples, part, FIRST_VALUE, out)
-    assert np.abs(values[0] - values[1]).max() < 3e-6 * values[1].max()
+        say.append(template.scatter(part, row_bin, bins) @ samples)
+        sums.append(template.sums(part) @ samples)
+    # Where Gammapy's cutout ends, and the fine samples with it, there are 3e-6 of the maximum.
+    centre = source.evaluate(shape, *(model.position.data.lon, model.position.data.lat))
+    maximum = centre * source.pixels.solid_angles.max()
+    assert np.abs(values[0] - values[1]).max() < 3e-6 * maximum
+    np.testing.assert_allclose(*say, rtol=0, atol=1e-5 * maximum * np.sqrt(len(row_bin)))
+    np.testing.assert_allclose(*sums, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "is_coarse"), [(0, 0, True), (0, 60, False), (170, 0, False), (0, 27, False)]
+)
+def test_coarse_grids_need_sky_around_the_source(zoo, lon, lat, is_coarse):
+    """Near a pole of the map, or where its sky ends, all pixels have a sample."""
+    geom = WcsGeom.create(skydir=(0, 0), npix=(360, 180), binsz=1, proj="CAR")
+    place = {"lon_0": lon * u.deg, "lat_0": lat * u.deg, "frame": "icrs"}
+    source, shape = zoo.parts.source(GaussianSpatialModel(sigma=10 * u.deg, **place), geom)
+    assert (coarse_grid(source, shape) is not None) == is_coarse
 
 
 def test_point_holds_within_its_pixel(zoo):

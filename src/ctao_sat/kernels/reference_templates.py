@@ -167,7 +167,7 @@ def tap_matrix(nodes: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
 
     Parameters
     ----------
-    nodes, weights : array, shapes (n,), (n, n_taps)
+    nodes, weights : array, shapes (n, n_runs), (n, n_runs, n_taps)
         See `ctao_sat.kernels.templates.expand_rows`.
     size : int
         Number of nodes.
@@ -178,9 +178,9 @@ def tap_matrix(nodes: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
         Rows without a node are zero.
     """
     matrix = np.zeros((len(nodes), size))
-    for row, (node, shares) in enumerate(zip(nodes, weights, strict=True)):
+    for (row, run), node in np.ndenumerate(nodes):
         if node >= 0:
-            matrix[row, node : node + len(shares)] = shares
+            matrix[row, node : node + weights.shape[2]] += weights[row, run]
     return matrix
 
 

@@ -123,20 +123,22 @@ def expand_rows(images, nodes, weights, out):
     ----------
     images : array, shape (n_k, n_nodes, n_x)
         On the nodes of the grid.
-    nodes, weights : array, shapes (n_y,), (n_y, n_taps)
-        For each row of the map the first node, or -1, and the weights of it and the next ones.
+    nodes, weights : array, shapes (n_y, n_runs), (n_y, n_runs, n_taps)
+        For each row of the map the first node of each run, or -1, and the weights of it and the
+        next ones.
     out : array, shape (n_k, n_y, n_x)
         Filled.
     """
     for k in range(out.shape[0]):
         for y in range(out.shape[1]):
             out[k, y] = 0.0
-            if nodes[y] < 0:
-                continue
-            for t in range(weights.shape[1]):
-                line, weight = images[k, nodes[y] + t], weights[y, t]
-                for x in range(out.shape[2]):
-                    out[k, y, x] += weight * line[x]
+            for a in range(nodes.shape[1]):
+                if nodes[y, a] < 0:
+                    continue
+                for t in range(weights.shape[2]):
+                    line, weight = images[k, nodes[y, a] + t], weights[y, a, t]
+                    for x in range(out.shape[2]):
+                        out[k, y, x] += weight * line[x]
 
 
 @kernel
@@ -154,12 +156,13 @@ def collect_rows(images, nodes, weights, out):
     """
     for k in range(out.shape[0]):
         for y in range(images.shape[1]):
-            if nodes[y] < 0:
-                continue
-            for t in range(weights.shape[1]):
-                line, weight = out[k, nodes[y] + t], weights[y, t]
-                for x in range(out.shape[2]):
-                    line[x] += weight * images[k, y, x]
+            for a in range(nodes.shape[1]):
+                if nodes[y, a] < 0:
+                    continue
+                for t in range(weights.shape[2]):
+                    line, weight = out[k, nodes[y, a] + t], weights[y, a, t]
+                    for x in range(out.shape[2]):
+                        line[x] += weight * images[k, y, x]
 
 
 @kernel
@@ -175,15 +178,14 @@ def gather_taps(table, pixels, weights, images, first_row, taps, least, place, v
     first_row : int
         The row of the map that is the first of the images.
     taps : tuple of array
-        For each column of the map the first node, or -1, and the weights of it and the next ones,
-        shapes (n,) and (n, n_taps).
+        For each column of the map nodes and weights, see `expand_rows`.
     least : float
         Smaller sums are raised to it.
     place, values : int, array
         See `gather_patch`.
     """
     nodes, shares = taps
-    n_taps = shares.shape[1]
+    n_runs, n_taps = nodes.shape[1], shares.shape[2]
     for b in range(table.shape[0]):
         first, n_columns, n_rows, pixel = table[b, 0], table[b, 1], table[b, 2], table[b, 5]
         # Row after row of one image: pixels are sorted.
@@ -192,10 +194,13 @@ def gather_taps(table, pixels, weights, images, first_row, taps, least, place, v
             to, weight = table[b, place] + c * n_rows, table[b, 6] + c * n_rows
             for r in range(n_rows):
                 y, x = pixels[pixel + r, 0] - first_row, pixels[pixel + r, 1]
-                node, total = nodes[x], 0.0
-                if y >= 0 and y < image.shape[0] and node >= 0:
-                    for t in range(n_taps):
-                        total += shares[x, t] * image[y, node + t]
+                total = 0.0
+                if y >= 0 and y < image.shape[0]:
+                    for a in range(n_runs):
+                        node = nodes[x, a]
+                        if node >= 0:
+                            for t in range(n_taps):
+                                total += shares[x, a, t] * image[y, node + t]
                     total = max(total, least)
                 values[to + r] = weights[weight + r] * total
 
@@ -212,19 +217,21 @@ def scatter_taps(table, pixels, weights, first_row, taps, row_bin, bins, out):
         Added to.
     """
     nodes, shares = taps
-    n_taps = shares.shape[1]
+    n_runs, n_taps = nodes.shape[1], shares.shape[2]
     for b in range(table.shape[0]):
         first, n_columns, n_rows, pixel = table[b, 0], table[b, 1], table[b, 2], table[b, 5]
         for c in range(n_columns):
             image, weight = out[first + c], table[b, 6] + c * n_rows
             for r in range(n_rows):
                 y, x = pixels[pixel + r, 0] - first_row, pixels[pixel + r, 1]
-                node = nodes[x]
-                if y < 0 or y >= image.shape[0] or node < 0:
+                if y < 0 or y >= image.shape[0]:
                     continue
                 share = bins[row_bin[table[b, 4] + r]] * weights[weight + r]
-                for t in range(n_taps):
-                    image[y, node + t] += share * shares[x, t]
+                for a in range(n_runs):
+                    node = nodes[x, a]
+                    if node >= 0:
+                        for t in range(n_taps):
+                            image[y, node + t] += share * shares[x, a, t]
 
 
 @kernel

@@ -33,9 +33,6 @@ class _Function(Protocol):
     def value(self, x: np.ndarray) -> float: ...
     def gradient(self, x: np.ndarray) -> np.ndarray: ...
     def hessian(self, x: np.ndarray) -> np.ndarray: ...
-    def forget(self) -> None: ...
-
-    has_rough_curvature: bool
 
 
 @dataclass(frozen=True)
@@ -78,12 +75,7 @@ def descend(
     x = np.clip(start, *limits)
     if not near:
         x = _first_descent(sources, function, np.clip(sources.started(x), *limits), limits)
-        # Where derivatives of large sources are slow, approximate curvatures show the way.
-        function.has_rough_curvature = True
         x = approach(function, x, limits, tolerance=_ROUGH).x
-        function.has_rough_curvature = False
-        if sources.reach_beyond(x):
-            function.forget()
         x = _look_around(sources, function, x, limits)
     axes = _axes(sources, x)
     if not axes:
@@ -122,12 +114,8 @@ def _first_descent(
     sources look around where they are and where they started.
     """
     bounds = _bounds(sources, start, limits)
-    with sources.approximate():
-        x = approach(function, start, bounds, tolerance=_ROUGH).x
-        x = _look_around(sources, function, x, bounds, start)
-    if sources.reach_beyond(x):
-        function.forget()
-    return x
+    x = approach(function, start, bounds, tolerance=_ROUGH).x
+    return _look_around(sources, function, x, bounds, start)
 
 
 def _look_around(

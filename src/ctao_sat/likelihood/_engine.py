@@ -171,7 +171,8 @@ class Engine:
         """Return a quick plan that holds for these spectra, else the one with all bins."""
         if not full:
             lost = False
-            for plan in self._plans:
+            # The one in use is most likely the right one.
+            for plan in sorted(self._plans, key=lambda plan: plan is not self._current):
                 if is_valid(plan.arrays, f):
                     if plan.move(p):
                         self._current = plan

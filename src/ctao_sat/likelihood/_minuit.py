@@ -21,43 +21,30 @@ class Objective:
         self._scales: np.ndarray | None = None
         # What a source puts into bins is then the larger part of all derivatives.
         self._together = bool(likelihood.sources) and likelihood.report.is_complete
-        #: Whether second derivatives only show the way.
-        self.has_rough_curvature = False
         self.n_calls = 0
 
     def pin(self) -> None:
         """Take the factors of all further calls for those in the scales of now."""
         self._scales, self._together = self._scales_now(), False
-        self.forget()
+        self._known.clear()
 
     def _scales_now(self) -> np.ndarray:
         return np.array([parameter.scale for parameter in self._likelihood.parameters])
-
-    def forget(self) -> None:
-        """Take what is known for what it was by another approximation."""
-        self._known.clear()
 
     def _at(self, x: np.ndarray, order: int) -> Any:
         key = x.tobytes()
         known = self._known.get(order)
         if known is None or known[0] != key:
             self.n_calls += 1
-            if order > 0 and self._together and not self._is_split(x):
+            if order > 0 and self._together:
                 stat, gradient, hessian = self._likelihood.expand(x)
                 self._known[1], self._known[2] = (key, (stat, gradient)), (key, hessian)
                 return self._known[order][1]
             known = self._known[order] = key, self._evaluate(x, order)
         return known[1]
 
-    def _is_split(self, x: np.ndarray) -> bool:
-        """Return whether second derivatives may be rougher than the rest, and shorter thereby."""
-        return self.has_rough_curvature and self._likelihood.sources.reach_beyond(x)
-
     def _evaluate(self, x: np.ndarray, order: int) -> Any:
         if self._scales is None:
-            if order == 2 and self._is_split(x):
-                with self._likelihood.sources.approximate():
-                    return self._likelihood.evaluate(x, order)
             return self._likelihood.evaluate(x, order)
         ratio = self._scales / self._scales_now()
         result = self._likelihood.evaluate(x * ratio, order)

@@ -12,7 +12,7 @@ from ctao_sat.likelihood._pixels import Box
 from ctao_sat.likelihood._samples import Samples
 from ctao_sat.likelihood._shape import Shape
 from ctao_sat.likelihood._spectra import SpectrumRequest
-from ctao_sat.likelihood._templates import make_template, reaches_beyond
+from ctao_sat.likelihood._templates import make_template
 
 __all__ = ["MovingPart", "MovingResponse", "ShapeDerivatives"]
 
@@ -149,10 +149,8 @@ class MovingPart:
     def __post_init__(self):
         self.implicit = np.zeros((len(self.response.exposure), 0, 0))
         self._blocks: list[tuple] = []
-        # A template for minimisers on their way, and the exact one.
-        self._states = {True: _State(), False: _State()}
-        self._state = self._states[False]
-        self._filled: tuple[bool, bytes] | None = None
+        self._state = _State()
+        self._filled: bytes | None = None
         self._sums = np.zeros(0)
         self._cut: np.ndarray | None = None
 
@@ -184,15 +182,13 @@ class MovingPart:
         shape, source = p[self.response.index], self.response.source
         if not np.isfinite(shape).all():
             return True
-        is_rough = source.is_rough and reaches_beyond(source, shape)
-        self._state = state = self._states[is_rough]
-        if self._filled == (is_rough, shape.tobytes()):
+        if self._filled == shape.tobytes():
             return True
-        if state.template is None or not state.template.holds(shape):
+        if self._state.template is None or not self._state.template.holds(shape):
             template = make_template(source, shape)
             if not _is_within(template.reach(), self.window, source.pixels.shape):
                 return False
-            self._state = self._states[is_rough] = _State(template)
+            self._state = _State(template)
             self._filled = None
         return True
 
@@ -209,12 +205,11 @@ class MovingPart:
             Added to.
         """
         shape = p[self.response.index]
-        key = self._state is self._states[True], shape.tobytes()
-        if self._filled != key and self._state.template is not None:
+        if self._filled != shape.tobytes() and self._state.template is not None:
             samples = self._samples(shape, 0).value
             self._state.template.gather(samples, self, FIRST_VALUE, values)
-            self._sums = np.einsum("kyx,yx->k", self._sample_sums(), samples)
-            self._filled = key
+            self._sums = self._sample_sums() @ samples
+            self._filled = shape.tobytes()
         sums[self.column : self.column + len(self._sums)] += self._sums
 
     def _samples(self, shape: np.ndarray, order: int) -> Samples:
@@ -266,15 +261,14 @@ class MovingPart:
         """
         samples = self._samples(p[self.response.index], order)
         say = self._state.template.scatter(self, row_bin, slopes) + self._sample_sums()
-        by_f = np.array([np.einsum("kyx,yx->k", say, first) for first in samples.first])
         n = len(samples.first)
+        by_f = np.reshape(samples.first, (n, -1)) @ say.T
         second = np.zeros((n, n))
         if order > 1:
-            own = f[self.column : self.column + len(say)]
-            total = np.einsum("k,kyx->yx", own, say)
+            total = f[self.column : self.column + len(say)] @ say
             for (i, j), bend in samples.second.items():
-                second[i, j] = second[j, i] = np.sum(bend * total)
-        return ShapeDerivatives(by_f.reshape(n, len(say)), second)
+                second[i, j] = second[j, i] = bend @ total
+        return ShapeDerivatives(by_f, second)
 
     def add_slopes(self, p: np.ndarray, f: np.ndarray, row_bin: np.ndarray, out: dict) -> None:
         """Add derivatives of the predicted counts by the shape, under the number of a parameter."""

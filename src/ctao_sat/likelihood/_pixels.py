@@ -4,7 +4,12 @@ import functools
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import CartesianRepresentation, SkyCoord
+from astropy.coordinates import (
+    CartesianRepresentation,
+    SkyCoord,
+    angular_separation,
+    position_angle,
+)
 from gammapy.maps import WcsGeom
 
 __all__ = ["Box", "MapPixels"]
@@ -82,10 +87,35 @@ class MapPixels:
         """Return the coordinates, in radians, of the parts of pixels that are divided evenly."""
         y = np.arange(box[0] * factor, box[1] * factor)
         x = np.arange(box[2] * factor, box[3] * factor)
-        inner_x, inner_y = np.meshgrid((x + 0.5) / factor - 0.5, (y + 0.5) / factor - 0.5)
-        lon, lat = self._geom.pix_to_coord((inner_x, inner_y))
+        return self.coordinates_at((y + 0.5) / factor - 0.5, (x + 0.5) / factor - 0.5)
+
+    def coordinates_at(self, y: np.ndarray, x: np.ndarray) -> tuple[u.Quantity, u.Quantity]:
+        """Return longitude and latitude of rows and columns, in radians, shape (n_y, n_x).
+
+        They may be fractions, and beyond the map; NaN where there is no sky.
+        """
+        lon, lat = self._geom.pix_to_coord(tuple(np.meshgrid(x, y)))
         sky = SkyCoord(lon, lat, frame=self._geom.frame).transform_to(self.frame)
         return u.Quantity(sky.data.lon, "rad"), u.Quantity(sky.data.lat, "rad")
+
+    def solid_angles_at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Return solid angles of pixels in steradian, as Gammapy has them, shape (n_y, n_x).
+
+        They may be beyond the map; NaN where there is no sky.
+        """
+        a, b, c, d = (
+            [
+                angle.to_value("rad")
+                for angle in self._geom.pix_to_coord(tuple(np.meshgrid(x + right, y + up)))
+            ]
+            for up, right in ((-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5))
+        )
+        # Two triangles, as if they were flat.
+        first = angular_separation(*a, *b) * angular_separation(*b, *d)
+        second = angular_separation(*c, *d) * angular_separation(*a, *c)
+        angle_b = (position_angle(*b, *d) - position_angle(*b, *a)).to_value("rad")
+        angle_c = (position_angle(*c, *d) - position_angle(*a, *c)).to_value("rad")
+        return np.abs(first * np.sin(angle_b) + second * np.sin(angle_c)) / 2
 
 
 def _rotation(frame: str, other: str) -> np.ndarray:

@@ -56,22 +56,23 @@ class PointTemplate:
             share = np.maximum(1 - np.abs(pixel - at), 0.0)
             # What lies outside of the map is lost.
             weights.append(np.where((pixel >= 0) & (pixel < n), share, 0.0))
-        return np.outer(*weights)
+        return np.outer(*weights).reshape(-1)
 
     def gather(self, samples: np.ndarray, part, place: int, values: np.ndarray, least=0.0) -> None:
         """Fill blocks, see `ctao_sat.kernels.templates.gather_patch`."""
+        patch = samples.reshape(4, 4)
         gather_patch(
-            part.table, part.pixels, part.weights, self._psf, samples, self._corner, place, values
+            part.table, part.pixels, part.weights, self._psf, patch, self._corner, place, values
         )
 
     def scatter(self, part, row_bin: np.ndarray, bins: np.ndarray) -> np.ndarray:
-        """Return what numbers of the bins say about the samples, shape (n_k, 4, 4)."""
+        """Return what numbers of the bins say about the samples, shape (n_k, 16)."""
         out = np.zeros((len(self._psf), 4, 4))
         scatter_patch(
             part.table, part.pixels, part.weights, self._psf, row_bin, bins, self._corner, out
         )
-        return out
+        return out.reshape(len(out), -1)
 
     def sums(self, part) -> np.ndarray:
         """Return what samples add to the sum over bins that are not evaluated."""
-        return part.cut_sums(self._corner, (4, 4))
+        return part.cut_sums(self._corner, (4, 4)).reshape(len(self._psf), -1)

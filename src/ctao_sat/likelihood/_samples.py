@@ -14,7 +14,7 @@ class Samples:
 
     Attributes
     ----------
-    value : array, shape (n_y, n_x)
+    value : array, shape (n_samples,)
         Share of the flux.
     first : list of array
         Derivatives by the free parameters of the shape.

@@ -46,14 +46,17 @@ class Shape:
         self._parameters = list(self.model.parameters)
         self.names = [parameter.name for parameter in self._parameters]
         self._units = [parameter.unit for parameter in self._parameters]
+        # By number of the parameter, those of angles.
+        self._degrees = {
+            i: unit.to("deg") for i, unit in enumerate(self._units) if unit.is_equivalent("deg")
+        }
         self.free = [i for i, p in enumerate(model.parameters) if not p.frozen]
         self.is_point = type(model) is PointSpatialModel
         self.is_smooth = type(model) is GaussianSpatialModel
-        self.reach = max(psf.shape[1] // 2, psf.shape[2] // 2)
+        #: How far kernels reach along y and x, and the larger of both, in pixels.
+        self.halves = psf.shape[1] // 2, psf.shape[2] // 2
+        self.reach = max(self.halves)
         self.transfer: dict[tuple, np.ndarray] = {}
-        #: Whether large sources may be sampled coarsely although they reach beyond the map: a
-        #: minimiser on its way needs no more.
-        self.is_rough = False
 
     def set(self, shape: np.ndarray) -> None:
         """Give the copy of the model these values."""
@@ -65,7 +68,7 @@ class Shape:
         if "lon_0" not in self.names:
             return (self.pixels.shape[0] - 1) / 2, (self.pixels.shape[1] - 1) / 2
         lon, lat = (
-            shape[i] * self._units[i].to("deg")
+            shape[i] * self._degrees[i]
             for i in (self.names.index("lon_0"), self.names.index("lat_0"))
         )
         return self.pixels.locate(lon, lat)
@@ -94,18 +97,17 @@ class Shape:
         index = [self.names.index(name) for name in ("lon_0", "lat_0", "sigma")]
         units = [self._units[i].to("rad") for i in index]
         at = [shape[i] * unit for i, unit in zip(index, units, strict=True)]
-        out = np.zeros((N_DERIVATIVES, *coordinates[0].shape))
         flat = [np.ravel(angle.value) for angle in coordinates]
-        gaussian(*flat, *at, order, out.reshape(N_DERIVATIVES, -1))
-        first = np.array(units)
-        second = [first[i] * first[j] for i in range(3) for j in range(i + 1)]
-        out[1:] *= np.array([*first, *second])[:, None, None]
-        return out
+        out = np.zeros((N_DERIVATIVES, len(flat[0])))
+        gaussian(*flat, *at, order, out)
+        second = [units[i] * units[j] for i in range(3) for j in range(i + 1)]
+        out *= np.array([1.0, *units, *second])[:, None]
+        return out.reshape(N_DERIVATIVES, *coordinates[0].shape)
 
     def widths(self, shape: np.ndarray) -> tuple[float, float]:
         """Return sigma of a Gaussian along the long and the short axis, in degrees."""
         at = self.names.index("sigma")
-        sigma = abs(float(shape[at])) * self._units[at].to("deg")
+        sigma = abs(float(shape[at])) * self._degrees[at]
         e = min(abs(float(shape[self.names.index("e")])), 1.0)
         return sigma, sigma * float(np.sqrt(1 - e**2))
 
@@ -127,14 +129,14 @@ class Shape:
         steps = []
         for i in self.free:
             name, value = self.names[i], shape[i]
-            degrees = self._units[i].is_equivalent("deg") and name != "phi"
+            degrees = i in self._degrees and name != "phi"
             if name == "phi":
-                step = 0.5 / self._units[i].to("deg")
+                step = 0.5 / self._degrees[i]
             elif degrees:
-                step = angle / self._units[i].to("deg")
+                step = angle / self._degrees[i]
                 if name == "lon_0":
                     lat = shape[self.names.index("lat_0")]
-                    step /= max(np.cos(lat * self._units[i].to("rad")), 1e-3)
+                    step /= max(np.cos(np.deg2rad(lat * self._degrees[i])), 1e-3)
                 elif i in self.sizes and value != 0:
                     # Not to another side of nothing.
                     step = min(step, abs(value) / 2)
@@ -170,15 +172,15 @@ class Shape:
             if name == "e" and new[i] == 0:
                 new[i] = _NOT_ROUND
             elif i in self.sizes:
-                new[i] = (new[i] or pixel / self._units[i].to("deg")) * factor
+                new[i] = (new[i] or pixel / self._degrees[i]) * factor
         if move is not None and "lon_0" in self.names and "lat_0" in self.names:
             size = (self.radius(shape) or 0.0) / 5 or max(self.reach / 3, 1.0) * pixel
             lon, lat = self.names.index("lon_0"), self.names.index("lat_0")
-            cosine = max(np.cos(shape[lat] * self._units[lat].to("rad")), 1e-3)
+            cosine = max(np.cos(np.deg2rad(shape[lat] * self._degrees[lat])), 1e-3)
             if lat in self.free:
-                new[lat] += move[0] * size / self._units[lat].to("deg")
+                new[lat] += move[0] * size / self._degrees[lat]
             if lon in self.free:
-                new[lon] += move[1] * size / cosine / self._units[lon].to("deg")
+                new[lon] += move[1] * size / cosine / self._degrees[lon]
         return new
 
     def sample_width(self, radius: float) -> float:
@@ -228,10 +230,8 @@ class Shape:
         centre, moves = self.center(shape), []
         for i in self.position:
             other = shape.copy()
-            other[i] += _PROBE / self._units[i].to("deg")
-            moves.append(
-                np.subtract(self.center(other), centre) * self._units[i].to("deg") / _PROBE
-            )
+            other[i] += _PROBE / self._degrees[i]
+            moves.append(np.subtract(self.center(other), centre) * self._degrees[i] / _PROBE)
         if not moves:
             return []
         # With one coordinate frozen, the way along it is the only one.

@@ -1,14 +1,12 @@
 """Sources with a free shape, as those who minimise see them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 
 from ctao_sat.likelihood._moving import MovingResponse
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._shape import pixel_axes
-from ctao_sat.likelihood._templates import reaches_beyond
 
 __all__ = ["MovingSources", "spiral"]
 
@@ -42,22 +40,6 @@ class MovingSources:
 
     def __bool__(self) -> bool:
         return bool(self._responses)
-
-    @contextmanager
-    def approximate(self) -> Iterator[None]:
-        """Let large sources that reach beyond a map be sampled coarsely, for a while."""
-        try:
-            for response in self._responses:
-                response.source.is_rough = True
-            yield
-        finally:
-            for response in self._responses:
-                response.source.is_rough = False
-
-    def reach_beyond(self, x: np.ndarray) -> bool:
-        """Return whether a large source reaches beyond a map, so that its sampling is slow."""
-        p = self._map.values(x)
-        return any(reaches_beyond(r.source, p[r.index]) for r in self._responses)
 
     def drift(self) -> float:
         """Return how far, in degrees, a source is from where its responses were taken.

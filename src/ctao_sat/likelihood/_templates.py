@@ -1,6 +1,6 @@
 """Templates of sources with a free shape: samples, convolved with the PSF, on the pixels of a map.
 
-Each kind of template answers the same questions about the samples S(u) of a source:
+Each kind of template answers the same questions about the samples S(u) of a source, a vector:
 
 - ``samples(shape, order)``: what are they, and their derivatives?
 - ``gather(samples, part, place, values)``: what do they put into bins?
@@ -11,18 +11,11 @@ Each kind of template answers the same questions about the samples S(u) of a sou
 
 import numpy as np
 
-from ctao_sat.likelihood._grid_template import GridTemplate, coarse_step
+from ctao_sat.likelihood._grid_template import GridTemplate
 from ctao_sat.likelihood._point_template import PointTemplate
 from ctao_sat.likelihood._shape import Shape
 
-__all__ = ["make_template", "reaches_beyond"]
-
-
-def reaches_beyond(source: Shape, shape: np.ndarray) -> bool:
-    """Return whether a large source reaches beyond the map: what is rough is not exact then."""
-    return source.is_smooth and (
-        coarse_step(source, shape, rough=True) > coarse_step(source, shape, rough=False)
-    )
+__all__ = ["make_template"]
 
 
 def make_template(source: Shape, shape: np.ndarray) -> "PointTemplate | GridTemplate":
