@@ -84,6 +84,9 @@ def _chain_integral(lo, hi, p, out):
             continue
         t = chain_segment(k, p, logs)
         value, by_alpha = _power_integral(a, b, b - a, t, p[1 + 2 * k])
+        if value == math.inf:
+            out[:] = math.inf
+            return
         value *= math.exp(logs[0])
         out[0] += value
         for i in range(1, out.shape[0]):
@@ -242,7 +245,7 @@ def landmarks(kind, p):
         return p[3] * np.exp(np.concatenate((-offsets, np.zeros(1), offsets)))
     if kind == NOVA:
         return np.concatenate((p[1] * steps, p[0] * steps))
-    if kind == FRED or kind == FRED_XI:
+    if kind in (FRED, FRED_XI):
         peak = math.sqrt(p[0] * p[1]) if kind == FRED else p[0]
         xi = math.sqrt(p[0] / p[1]) if kind == FRED else p[1]
         offsets = np.arcsinh(steps[:4] / math.sqrt(2.0 * xi))
@@ -259,7 +262,7 @@ def _bright(kind, lo, hi, p):
     """Return the part of an interval in which the flux is not nothing."""
     if kind == FLARE:
         return max(lo, -_DARK * p[0]), min(hi, _DARK * p[1])
-    if kind == FRED or kind == FRED_XI:
+    if kind in (FRED, FRED_XI):
         peak = math.sqrt(p[0] * p[1]) if kind == FRED else p[0]
         xi = math.sqrt(p[0] / p[1]) if kind == FRED else p[1]
         reach = math.exp(2.0 * math.asinh(math.sqrt(0.25 * _DARK / xi)))
@@ -299,7 +302,7 @@ def _quadrature(kind, lo, hi, p, out):
     a, b = _bright(kind, lo - shift, hi - shift, p)
     if not a < b:
         return
-    if kind == SMOOTH or kind == NOVA:
+    if kind in (SMOOTH, NOVA):
         a = _begin(kind, a, b, p, out)
         if not a < b:
             return
@@ -344,7 +347,7 @@ def integral(kind, lo, hi, p, out):
         _tidal_integral(a, hi, p, out)
     elif kind == SINE:
         _sine_integral(a, hi, p, out)
-    elif kind == FRED or kind == FRED_XI or kind == FLARE or kind == SMOOTH or kind == NOVA:
+    elif kind in (FRED, FRED_XI, FLARE, SMOOTH, NOVA):
         _quadrature(kind, a, hi, p, out)
     else:
         _table_integral(kind, a, hi, p, out)
@@ -356,7 +359,7 @@ def integral(kind, lo, hi, p, out):
 def _move_onset(kind, start, p, out):
     """Take off the flux at the onset from the derivative by it."""
     if start <= 0.0:
-        # The onset can only move to later times, at an infinite rate or, here, none.
+        # From zero an onset can only move to later times: as in the flux of a nova.
         return
     work = np.empty(1)
     point(kind, np.nextafter(start, math.inf), p, work)

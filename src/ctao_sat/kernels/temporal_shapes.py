@@ -8,7 +8,7 @@ kind             parameters                           flux at t
 ===============  ===================================  ==============================================
 ``POWER_LAW``    t_on, t0, a                          (t / t0)^-a
 ``CHAIN``        t_on, a_0, t_1, a_1, t_2, a_2, …     power laws that meet at t_1, t_2, …; 1 at t_1
-``SMOOTH``       t_on, a1, a2, t_b, s                 2^(1/s) [x^(s a1) + x^(s a2)]^(-1/s), x = t/t_b
+``SMOOTH``       t_on, a1, a2, t_b, s                 {2 / [x^(s a1) + x^(s a2)]}^(1/s), x = t/t_b
 ``EXPONENTIAL``  t_on, t0                             exp(-t / t0)
 ``TIDAL``        t_fb, a                              (1 + t / t_fb)^-a
 ``NOVA``         t_on, t_rise, t0, a                  [1 - exp(-(t - t_on) / t_rise)] (t / t0)^-a
@@ -69,7 +69,7 @@ def start_of(kind, p):
     """
     if kind <= EXPONENTIAL or kind == NOVA:
         return p[0]
-    if kind == TIDAL or kind == FRED or kind == FRED_XI:
+    if kind in (TIDAL, FRED, FRED_XI):
         return 0.0
     if kind == TABLE:
         return p[0]
@@ -169,12 +169,13 @@ def _tidal(t, p, out):
 def _nova(v, p, out):
     """Of the time after the onset."""
     y, x = v / p[1], math.log((v + p[0]) / p[2])
-    power = math.exp(-p[3] * x)
-    out[0] = -math.expm1(-y) * power
+    # At tiny times the power law alone would overflow.
+    out[0] = math.exp(math.log(-math.expm1(-y)) - p[3] * x)
     if out.shape[0] > 1:
-        rest = math.exp(-y) * power / p[1]
-        out[1] = -rest
-        out[2] = -rest * y
+        rest = math.exp(-y - p[3] * x) / p[1] if y > 1.0 else out[0] / (math.expm1(y) * p[1])
+        # From zero an onset can only move to later times, and does so at an infinite rate.
+        out[1] = -rest if p[0] > 0.0 else 0.0
+        out[2] = -y * rest if y > 1.0 else -out[0] / p[1] * (y / math.expm1(y))
         out[3] = out[0] * p[3] / p[2]
         out[4] = -out[0] * x
 

@@ -67,7 +67,8 @@ class TidalDisruptionTemporalModel(TransientModel):
     .. math:: f(\tau) = (1 + \tau / t_\mathrm{fb})^{-\alpha} \quad\text{for}\ \tau > 0,
         \qquad \alpha = 5/3
 
-    (Rees 1988, Nature 333, 523; in this form, from the peak on, van Velzen et al. 2021, ApJ 908, 4.)
+    (Rees 1988, Nature 333, 523; in this form, from the peak on, van Velzen et al. 2021, ApJ 908,
+    4).
 
     Parameters
     ----------

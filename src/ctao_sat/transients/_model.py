@@ -41,9 +41,9 @@ class TransientModel(TemporalModel):
     # The model and the parameters of its kernel, in its order; then those that have to be above
     # zero, and those that must not be below it.
     kind: ClassVar[int]
-    order: ClassVar[tuple[str, ...]]
-    positive: ClassVar[tuple[str, ...]] = ()
-    not_negative: ClassVar[tuple[str, ...]] = ()
+    order: tuple[str, ...]
+    positive: tuple[str, ...] = ()
+    not_negative: tuple[str, ...] = ()
 
     def __init__(self, t_ref: Any, scale: str | None, **parameters: Any):
         t_ref, scale = reference_time(t_ref, scale)

@@ -254,9 +254,9 @@ class SmoothBrokenPowerLawTemporalModel(TransientModel):
     .. math:: f(\tau) = 2^{1/s} \left[x^{s\alpha_1} + x^{s\alpha_2}\right]^{-1/s},
         \qquad x = \tau / t_b
 
-    (Beuermann et al. 1999, A&A 352, L26). With ``smoothness`` :math:`s` above zero the flux goes from
-    the smaller slope to the larger one, with one below zero the other way round; with a large one
-    the break is sharp.
+    (Beuermann et al. 1999, A&A 352, L26). With ``smoothness`` :math:`s` above zero the flux goes
+    from the smaller slope to the larger one, with one below zero the other way round; the larger
+    its absolute value is, the sharper is the break.
 
     Parameters
     ----------
