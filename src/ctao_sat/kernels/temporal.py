@@ -3,6 +3,8 @@
 The models are numbers with arrays of parameters, see `ctao_sat.kernels.temporal_shapes`.
 """
 
+import math
+
 import numpy as np
 
 from ctao_sat.kernels._jit import kernel
@@ -71,12 +73,10 @@ def _solve(kind, lo, hi, share, mass, p, work):
         else:
             low = t
         point(kind, t - shift, p, work)
-        following = t - miss / work[0] if work[0] > 0.0 else low
-        if not low < following < high:
-            following = 0.5 * (low + high)
-        if abs(following - t) <= accuracy or high - low <= accuracy:
-            return following
-        t = following
+        step = -miss / work[0] if work[0] > 0.0 else math.inf
+        if abs(step) <= accuracy or high - low <= accuracy:
+            return t
+        t = t + step if low < t + step < high else 0.5 * (low + high)
     return t
 
 

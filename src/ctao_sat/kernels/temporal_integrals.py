@@ -36,6 +36,8 @@ _STACK = 48
 _MAX_PANELS = 4000
 # exp(-_DARK) is nothing.
 _DARK = 744.0
+# Where panels begin around a break or a peak, in its width.
+_STEPS = (0.25, 1.0, 3.0, 10.0, 30.0)
 # Where integrals that begin at zero do: what is before is a power law.
 _TINY = 1e-290
 
@@ -194,13 +196,15 @@ def _halve(kind, origin, edges, p, out):
     begin, end, sums = np.empty(_STACK), np.empty(_STACK), np.empty((_STACK, size))
     for k in range(edges.shape[0] - 1):
         _panel(kind, origin, edges[k], edges[k + 1], p, work, left)
-        scale += left[1]
+        for j in range(size):
+            scale[j] += left[1, j]
     panels = 0
     for k in range(edges.shape[0] - 1):
         top = 1
         begin[0], end[0] = edges[k], edges[k + 1]
         _panel(kind, origin, begin[0], end[0], p, work, left)
-        sums[0] = left[0]
+        for j in range(size):
+            sums[0, j] = left[0, j]
         while top > 0:
             top -= 1
             panels += 1
@@ -214,17 +218,28 @@ def _halve(kind, origin, edges, p, out):
                 for j in range(size):
                     change = abs(left[0, j] + right[0, j] - sums[top, j])
                     good = good and not change > _TOLERANCE * scale[j]
-            if good:
-                out += left[0] + right[0]
-                continue
-            begin[top], end[top], sums[top] = middle, b, right[0]
-            begin[top + 1], end[top + 1], sums[top + 1] = a, middle, left[0]
-            top += 2
+            for j in range(size):
+                if good:
+                    out[j] += left[0, j] + right[0, j]
+                else:
+                    sums[top, j], sums[top + 1, j] = right[0, j], left[0, j]
+            if not good:
+                begin[top], end[top] = middle, b
+                begin[top + 1], end[top + 1] = a, middle
+                top += 2
+
+
+@kernel
+def _pulse(kind, p):
+    """Return peak and sharpness of a FRED."""
+    if kind == FRED:
+        return math.sqrt(p[0] * p[1]), math.sqrt(p[0] / p[1])
+    return p[0], p[1]
 
 
 @kernel
 def landmarks(kind, p):
-    """Return times about which the flux changes its shape, in no order.
+    """Return times about which the flux changes its shape, in order.
 
     Parameters
     ----------
@@ -238,23 +253,32 @@ def landmarks(kind, p):
     times : array
         For ``NOVA`` after the onset.
     """
-    steps = np.array([0.25, 1.0, 3.0, 10.0, 30.0])
-    if kind == SMOOTH:
-        width = 1.0 / max(abs(p[4] * (p[2] - p[1])), 1e-3)
-        offsets = np.minimum(steps * width, 300.0)
-        return p[3] * np.exp(np.concatenate((-offsets, np.zeros(1), offsets)))
-    if kind == NOVA:
-        return np.concatenate((p[1] * steps, p[0] * steps))
-    if kind in (FRED, FRED_XI):
-        peak = math.sqrt(p[0] * p[1]) if kind == FRED else p[0]
-        xi = math.sqrt(p[0] / p[1]) if kind == FRED else p[1]
-        offsets = np.arcsinh(steps[:4] / math.sqrt(2.0 * xi))
-        return peak * np.exp(np.concatenate((-offsets, np.zeros(1), offsets)))
-    if kind == FLARE:
-        return np.concatenate((-p[0] * steps, np.zeros(1), p[1] * steps))
     if kind == CHAIN:
         return p[2::2].copy()
-    return np.empty(0)
+    if kind not in (SMOOTH, NOVA, FRED, FRED_XI, FLARE):
+        return np.empty(0)
+    times = np.zeros(2 * len(_STEPS) + 1)
+    middle = len(_STEPS)
+    peak, xi = _pulse(kind, p)
+    for i in range(len(_STEPS)):
+        step = _STEPS[i]
+        if kind == FLARE:
+            times[middle - 1 - i], times[middle + 1 + i] = -p[0] * step, p[1] * step
+            continue
+        if kind == NOVA:
+            times[i], times[middle + i] = p[1] * step, p[0] * step
+            continue
+        if kind == SMOOTH:
+            peak = p[3]
+            offset = min(step / max(abs(p[4] * (p[2] - p[1])), 1e-3), 300.0)
+        else:
+            offset = math.asinh(step / math.sqrt(2.0 * xi))
+        times[middle - 1 - i] = peak * math.exp(-offset)
+        times[middle + 1 + i] = peak * math.exp(offset)
+    if kind != FLARE and kind != NOVA:
+        times[middle] = peak
+    times.sort()
+    return times
 
 
 @kernel
@@ -263,8 +287,7 @@ def _bright(kind, lo, hi, p):
     if kind == FLARE:
         return max(lo, -_DARK * p[0]), min(hi, _DARK * p[1])
     if kind in (FRED, FRED_XI):
-        peak = math.sqrt(p[0] * p[1]) if kind == FRED else p[0]
-        xi = math.sqrt(p[0] / p[1]) if kind == FRED else p[1]
+        peak, xi = _pulse(kind, p)
         reach = math.exp(2.0 * math.asinh(math.sqrt(0.25 * _DARK / xi)))
         return max(lo, peak / reach), min(hi, peak * reach)
     return lo, hi
@@ -290,7 +313,8 @@ def _begin(kind, lo, hi, p, out):
     small = _TINY * hi if by > 0 else 1e-12 * min(hi, p[1])
     work = np.empty(out.shape[0])
     point(kind, small, p, work)
-    out += work * small / q
+    for j in range(out.shape[0]):
+        out[j] += work[j] * small / q
     if out.shape[0] > 1 and by > 0:
         out[by] += work[0] * small / q**2
     return small
@@ -307,10 +331,15 @@ def _quadrature(kind, lo, hi, p, out):
         if not a < b:
             return
     times = landmarks(kind, p)
-    inner = np.sort(times[(times > a) & (times < b)])
-    edges = np.concatenate((np.array([a]), inner, np.array([b])))
+    edges, n = np.empty(times.shape[0] + 2), 1
+    edges[0] = a if kind == FLARE else 0.0
     # Logarithms of ratios: those of times would lose the length of a short interval.
-    _halve(kind, a, edges if kind == FLARE else np.log1p((edges - a) / a), p, out)
+    for i in range(times.shape[0] + 1):
+        t = times[i] if i < times.shape[0] else b
+        if a < t < b or i == times.shape[0]:
+            edges[n] = t if kind == FLARE else math.log1p((t - a) / a)
+            n += 1
+    _halve(kind, a, edges[:n], p, out)
 
 
 @kernel

@@ -41,12 +41,13 @@ def draw(
     edges = [_cells(kind, p, a, b) for a, b in zip(start, stop, strict=True) if a < b]
     cells = np.concatenate([np.empty((0, 2)), *(np.stack([e[:-1], e[1:]], axis=1) for e in edges)])
     masses = np.empty((len(cells), 1))
-    temporal.integrate(kind, cells[:, 0], cells[:, 1], p, masses)
+    # Contiguous arrays have one compiled kernel.
+    temporal.integrate(kind, cells[:, 0].copy(), cells[:, 1].copy(), p, masses)
     total = float(masses.sum())
     if not 0 < total < np.inf:
         return np.empty(0), total
     times = np.empty(len(level))
-    temporal.invert(kind, cells, masses[:, 0], level, p, times)
+    temporal.invert(kind, cells, masses.ravel(), level, p, times)
     return times, total
 
 
