@@ -20,7 +20,7 @@ WINDOWS = [(-300, -100), (-50, 60), (200, 900), (1000, 3000)] * u.s
 
 
 def cdf(model, t0, windows):
-    """Return the integral of a model within windows, up to times in s after T0, by interpolation."""
+    """Return the integral within windows up to times in s after T0, by interpolation."""
     edges = [np.append(np.linspace(a, b, 1000, endpoint=False), b) for a, b in windows.value]
     lows = np.concatenate([edge[:-1] for edge in edges])
     highs = np.concatenate([edge[1:] for edge in edges])
@@ -63,7 +63,7 @@ def test_no_events(model, t0):
 
 @pytest.mark.parametrize("name", ["power law", "multi-broken", "tidal", "FRED", "table"])
 def test_no_flux(models, name, t0):
-    with pytest.raises(ConfigError, match="has no flux between .* Compare these times"):
+    with pytest.raises(ConfigError, match=r"has no flux between .* Compare these times"):
         models[name].sample_time(3, t0 - 2 * u.h, t0 - 1 * u.h)
 
 
