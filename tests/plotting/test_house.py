@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ctao_sat import plotting
 from ctao_sat.errors import OutputError
 from ctao_sat.pulsar import FrequencyScan, PhaseRegions, h_test_growth
+from ctao_sat.transients import BrokenPowerLawTemporalModel, TransientModel
 
 PULSE = PhaseRegions(on=[(0.1, 0.2)], off=[(0.6, 1.05)])
 
@@ -29,6 +30,7 @@ TAKES = {
     "plot_phaseogram": "phases",
     "plot_h_test": "growth",
     "plot_scan": "scan",
+    "plot_temporal": "decay",
 }
 
 
@@ -75,7 +77,14 @@ def scan():
     )
 
 
+@pytest.fixture
+def decay():
+    return BrokenPowerLawTemporalModel(Time("2028-01-10", scale="utc"), t_break=500 * u.s)
+
+
 def draw(name, product):
+    if name == "plot_temporal":
+        return plotting.plot_temporal(product, [10, 1e4] * u.s)
     if name == "plot_sed":
         return plotting.plot_sed(
             product, product.reference_model, reference=product.reference_model
@@ -102,6 +111,8 @@ def state(product):
         return [getattr(product, name).data.copy() for name in product.available_quantities]
     if isinstance(product, np.ndarray):
         return [product.copy()]
+    if isinstance(product, TransientModel):
+        return [product.parameters.value.copy()]
     if isinstance(product, FrequencyScan):
         return [product.values.copy(), product.f0.value.copy(), product.f1.value.copy()]
     maps = (product.counts, product.counts_off, product.mask_safe)

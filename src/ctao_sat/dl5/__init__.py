@@ -38,6 +38,7 @@ The classes are Gammapy's own objects, not copies or subclasses; the functions i
 that Gammapy does not have are the verbs of this level. Data sets come from `ctao_sat.dl4`.
 
 Known in Gammapy 2.1: ``SineTemporalModel.integral`` has a sine where its formula needs a cosine.
+Temporal models that are right, and have an onset, are in `ctao_sat.transients`.
 
 Examples
 --------

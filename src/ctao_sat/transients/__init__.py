@@ -59,6 +59,7 @@ from ctao_sat.transients._flares import (
     FREDTemporalModel,
     FREDXiTemporalModel,
 )
+from ctao_sat.transients._model import TransientModel
 from ctao_sat.transients._periodic import OrbitalTemporalModel, PeriodicTemporalModel
 from ctao_sat.transients._power_laws import (
     BrokenPowerLawTemporalModel,
@@ -82,6 +83,7 @@ __all__ = [
     "SmoothBrokenPowerLawTemporalModel",
     "TableTemporalModel",
     "TidalDisruptionTemporalModel",
+    "TransientModel",
 ]
 
 # As Gammapy's own models are known to it; a module that is loaded again adds nothing.
