@@ -110,10 +110,12 @@ def quantile(
 
     Parameters
     ----------
-    kind, lo, hi, p, points : object
+    kind, lo, hi : object
         See `integral`.
     share : float
         From 0 to 1.
+    p, points : array
+        See `integral`.
 
     Returns
     -------
