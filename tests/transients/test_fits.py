@@ -85,5 +85,5 @@ def test_slope_of_a_decay_is_fitted(datasets, afterglow):
 def test_free_decay_is_reported(datasets):
     report = compile_likelihood(datasets).report
     assert report.is_complete
-    assert all("temporal model with free parameters" in reason for reason in report.spectra)
+    assert all("scaled by the mean of its temporal model" in reason for reason in report.spectra)
     assert len(report.spectra) == len(datasets)

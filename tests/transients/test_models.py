@@ -98,6 +98,25 @@ def test_gradient_is_that_of_differences(model, t0):
         assert_allclose(found, expected, atol=2e-3 * scale, err_msg=name)
 
 
+def test_mean_function_is_integral_and_gradient(model, t0):
+    groups = [intervals(t0), intervals(t0, WINDOWS[2:3]), intervals(t0, WINDOWS[4:5])]
+    groups.append((t0 + 70 * u.s, t0 + 80 * u.s))
+    function = model.mean_function(groups)
+    other = model.copy()
+    # Five seconds later: the times of the intervals are not converted again.
+    other.t_ref.value += 5 / 86400
+    for each in (model, other):
+        means, slopes = function(each.parameters.value)
+        assert slopes.shape == (4, len(each.parameters))
+        for group, mean, slope in zip(groups, means, slopes, strict=True):
+            assert mean == pytest.approx(float(each.integral(*group).sum()), rel=1e-7)
+            gradient = each.integral_gradient(*group)
+            expected = [np.sum(gradient[name]) for name in each.parameters.names]
+            assert_allclose(slope, expected, rtol=1e-5, atol=1e-7 * np.abs(expected).max())
+    with pytest.raises(ConfigError, match="ends before it begins"):
+        model.mean_function([(t0 + 3 * u.s, t0)])
+
+
 def test_yaml_round_trip_is_exact(model, tmp_path, t0):
     model = model.copy()
     model.parameters[-1].error = 0.1

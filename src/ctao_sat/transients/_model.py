@@ -1,5 +1,6 @@
 """What temporal models of transients share: T0, units, integrals, random times."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import astropy.units as u
@@ -15,6 +16,9 @@ from ctao_sat.transients._draw import draw
 from ctao_sat.transients._reference import reference_time
 
 __all__ = ["TransientModel"]
+
+# In seconds.
+_DAY = 86400.0
 
 
 class TransientModel(TemporalModel):
@@ -127,6 +131,56 @@ class TransientModel(TemporalModel):
         ends = self(t_min).value - self(t_max).value
         gradient["t_ref"] = ends / total if total > 0 else np.zeros(t_min.shape)
         return gradient
+
+    def mean_function(
+        self, intervals: Sequence[tuple[Time, Time]]
+    ) -> Callable[[NDArray], tuple[NDArray, NDArray]]:
+        """Return the mean flux in groups of intervals as a function of the parameters.
+
+        For likelihoods, which ask for it often: times are converted once.
+
+        Parameters
+        ----------
+        intervals : sequence of (`~astropy.time.Time`, `~astropy.time.Time`)
+            Begins and ends of the intervals of each group, of a dataset for example.
+
+        Returns
+        -------
+        means : callable
+            From values of all parameters, in their units and order, to the means, shape
+            (n_groups,), and their derivatives by these values, shape (n_groups, n_parameters).
+        """
+        model = self.copy()
+        windows = [self._windows(*(np.atleast_1d(time) for time in pair)) for pair in intervals]
+        start = np.concatenate([window[0] for window in windows])
+        stop = np.concatenate([window[1] for window in windows])
+        group = np.repeat(np.arange(len(windows)), [len(window[0]) for window in windows])
+        total = np.bincount(group, stop - start, minlength=len(windows))
+        # An empty group has a mean of zero.
+        weights = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)[group]
+        names, t_ref = self.parameters.names, self.t_ref.value
+        order = [names.index(name) for name in self.order]
+        moved = names.index("t_ref")
+        factors = np.array([_factor(getattr(self, name).unit) for name in self.order])
+
+        def means(values: NDArray) -> tuple[NDArray, NDArray]:
+            for parameter, value in zip(model.parameters, values, strict=True):
+                parameter.value = value
+            shift = (values[moved] - t_ref) * _DAY
+            p, a, b = model._arguments(), start - shift, stop - shift
+            out = np.empty((len(a), 1 + len(order)))
+            temporal.integrate(model.kind, a, b, p, out)
+            ends = np.empty((2 * len(a), 1))
+            temporal.evaluate(model.kind, np.concatenate([a, b]), p, ends)
+            by_group = np.zeros((len(windows), 1 + len(names)))
+            np.add.at(by_group[:, 0], group, model._finite(out)[:, 0] * weights)
+            for i, name in enumerate(order):
+                np.add.at(by_group[:, 1 + name], group, out[:, 1 + i] * weights * factors[i])
+            slope = (ends[: len(a), 0] - ends[len(a) :, 0]) * weights * _DAY
+            np.add.at(by_group[:, 1 + moved], group, slope)
+            return by_group[:, 0], by_group[:, 1:]
+
+        return means
 
     def sample_time(
         self, n_events: int, t_min: Time, t_max: Time, t_delta=None, random_state=0
