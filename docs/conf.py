@@ -58,6 +58,7 @@ html_sidebars = {
         "simulation",
         "spectral-kernels",
         "toys-and-limits",
+        "temporal-models",
         "tutorial-vela",
     )
 }
@@ -66,6 +67,7 @@ html_sidebars = {
 # Examples whose images their pages show.
 FIGURES = {
     "irf_performance.py": ["irf-performance.png"],
+    "temporal_models.py": ["temporal-models.png", "temporal-gti.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
     "toys.py": ["toys-profile.png", "toys-contours.png", "toys-pulls.png", "toys-coverage.png"],
 }

@@ -38,7 +38,8 @@ PYTHONS = [
 GAMMAPY_DOI = "10.1051/0004-6361/202346488"
 MODULES = [
     "cli", "config", "dl3", "dl4", "dl5", "errors", "likelihood", "parallel", "plotting", "pulsar",
-    "recipes", "recipes.pulsar", "recipes.spectrum_1d", "report", "result", "simulate", "workflow",
+    "recipes", "recipes.pulsar", "recipes.spectrum_1d", "report", "result", "simulate",
+    "transients", "workflow",
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ module        answers
 `workflow`    which steps were run, from what, and where are their products?
 `simulate`    what would be observed, for a model of the sky and a set of instrument responses?
 `pulsar`      when in the rotation of a pulsar, or in an orbit, was an event, how sure is that?
+`transients`  how bright is a source at a time after its event? Temporal models for fits
 `likelihood`  how well do these parameters describe these data? Gammapy's statistic, compiled
 `plotting`    how do I see a product? Functions from products to matplotlib axes
 `report`      how do I show an analysis to others? One self-contained HTML page
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         report,
         result,
         simulate,
+        transients,
         workflow,
     )
     from ctao_sat.dl3 import (
@@ -153,7 +155,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__"]
 __all__ += [  # modules
     "config", "dl3", "dl4", "dl5", "errors", "kernels", "likelihood", "parallel", "plotting",
-    "pulsar", "recipes", "report", "result", "simulate", "workflow",
+    "pulsar", "recipes", "report", "result", "simulate", "transients", "workflow",
 ]
 __all__ += [  # ctao_sat.dl3
     "GTI", "DataStore", "EventList", "FixedPointingInfo", "Observation", "ObservationTable",

@@ -16,6 +16,7 @@ from ctao_sat import plotting
 from ctao_sat.errors import OutputError
 from ctao_sat.likelihood import Toys
 from ctao_sat.pulsar import FrequencyScan, PhaseRegions, h_test_growth
+from ctao_sat.transients import BrokenPowerLawTemporalModel, TransientModel
 
 PULSE = PhaseRegions(on=[(0.1, 0.2)], off=[(0.6, 1.05)])
 
@@ -35,6 +36,7 @@ TAKES = {
     "plot_contours": "contours",
     "plot_pulls": "toys",
     "plot_coverage": "coverage",
+    "plot_temporal": "decay",
 }
 
 
@@ -111,7 +113,14 @@ def coverage():
     return table
 
 
+@pytest.fixture
+def decay():
+    return BrokenPowerLawTemporalModel(Time("2028-01-10", scale="utc"), t_break=500 * u.s)
+
+
 def draw(name, product):
+    if name == "plot_temporal":
+        return plotting.plot_temporal(product, [10, 1e4] * u.s)
     if name == "plot_sed":
         return plotting.plot_sed(
             product, product.reference_model, reference=product.reference_model
@@ -142,6 +151,8 @@ def state(product):
         return [np.array(value) for value in product.values()]
     if isinstance(product, Toys):
         return [product.values.copy(), product.covariance.copy()]
+    if isinstance(product, TransientModel):
+        return [product.parameters.value.copy()]
     if isinstance(product, FrequencyScan):
         return [product.values.copy(), product.f0.value.copy(), product.f1.value.copy()]
     maps = (product.counts, product.counts_off, product.mask_safe)

@@ -90,7 +90,8 @@ def simulate(
     """Simulate observations, and write event lists, responses and index tables."""
     import numpy as np
 
-    import ctao_sat.pulsar  # noqa: F401  Gammapy then knows its temporal model.
+    import ctao_sat.pulsar
+    import ctao_sat.transients  # noqa: F401  Gammapy then knows the temporal models of both.
     from ctao_sat import dl3
     from ctao_sat import simulate as sim
     from ctao_sat.config import read_models

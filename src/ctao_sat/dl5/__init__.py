@@ -43,6 +43,7 @@ that Gammapy does not have are the verbs of this level. Data sets come from `cta
 counts drawn from a fitted model, and fitted again, from `ctao_sat.likelihood`.
 
 Known in Gammapy 2.1: ``SineTemporalModel.integral`` has a sine where its formula needs a cosine.
+Temporal models that are right, and have an onset, are in `ctao_sat.transients`.
 
 Examples
 --------

@@ -72,13 +72,16 @@ class ProductBuilder:
         self._scales: dict[float, int] = {}
         self._units: dict[tuple, tuple[Any, Any]] = {}
 
-    def add(self, request) -> tuple[u.UnitBase, np.ndarray]:
+    def add(self, request, *, scaled: bool = False) -> tuple[u.UnitBase, np.ndarray]:
         """Add one spectrum.
 
         Parameters
         ----------
         request : `~ctao_sat.likelihood._spectra.SpectrumRequest`
             The spectrum.
+        scaled : bool
+            Leave out the temporal model, but not the columns of its parameters: others scale the
+            spectrum.
 
         Returns
         -------
@@ -92,7 +95,7 @@ class ProductBuilder:
         NoKernelError
             If it is not a product of known shapes. Nothing is added then.
         """
-        if request.temporal is not None:
+        if request.temporal is not None and not scaled:
             raise NoKernelError("temporal model with free parameters")
         leaves = list(_leaves(request.model))
         if not request.integrate:
@@ -113,7 +116,7 @@ class ProductBuilder:
             units.append(unit)
             power -= per_energy
         scales = [self._slot_scales(shape) for shape in shapes]
-        columns = self._columns(request.model)
+        columns = self._columns(request.model, request.temporal)
         self._commit(mode, grid, linear, shapes, scales, columns)
         return self._unit(units, power), columns
 
@@ -223,9 +226,10 @@ class ProductBuilder:
             self._length["left"] += shape.left.size
         return begin
 
-    def _columns(self, model) -> np.ndarray:
-        """Return the free parameters of a model, each of them once."""
-        found = [self._index[id(parameter)] for parameter in model.parameters]
+    def _columns(self, model, temporal: tuple[Any, Any] | None) -> np.ndarray:
+        """Return the free parameters of a spectrum, each of them once."""
+        parameters = [*model.parameters, *(temporal[0].parameters if temporal else ())]
+        found = [self._index[id(parameter)] for parameter in parameters]
         unique = [i for i in dict.fromkeys(found) if self._free[i]]
         return np.array(unique, dtype=np.int64)
 

@@ -13,6 +13,7 @@ from gammapy.modeling.models import SpectralModel
 from ctao_sat.kernels.spectra import SpectraArrays, evaluate
 from ctao_sat.likelihood._differences import NumericSpectrum, differentiate
 from ctao_sat.likelihood._products import NoKernelError, ProductBuilder
+from ctao_sat.likelihood._temporal_norms import TemporalNorms
 
 __all__ = ["Spectra", "SpectrumRequest", "build_spectra"]
 
@@ -60,7 +61,7 @@ class Spectra:
     arrays : `~ctao_sat.kernels.spectra.SpectraArrays`
         Input of `ctao_sat.kernels.spectra.evaluate`.
     numeric : list of (int, str)
-        Vectors that Gammapy evaluates, with the reason.
+        Vectors that Gammapy, or a temporal model, has a part in, with the reason.
     pinned : list of (int, float)
         Frozen parameters whose value is compiled in: with another one, compile again.
     """
@@ -76,6 +77,7 @@ class Spectra:
     numeric: list[tuple[int, str]]
     pinned: list[tuple[int, float]]
     models: dict[int, NumericSpectrum] = field(repr=False)
+    norms: TemporalNorms = field(repr=False)
 
     def compute(
         self, p: np.ndarray, order: int = 0
@@ -108,7 +110,7 @@ class Spectra:
     def fill_numeric(
         self, p: np.ndarray, order: int, f: np.ndarray, df: np.ndarray, d2f: np.ndarray
     ) -> None:
-        """Write the vectors without a kernel, as `~ctao_sat.kernels.spectra.evaluate` the others.
+        """Write the vectors without a kernel, and scale those that a temporal model scales.
 
         Parameters
         ----------
@@ -135,6 +137,7 @@ class Spectra:
             df[self.dstart[v] : self.dstart[v + 1]] = first.ravel()
             if second is not None:
                 d2f[self.d2start[v] : self.d2start[v + 1]] = second.ravel()
+        self.norms.scale(p, order, self, f, df, d2f)
 
 
 def build_spectra(
@@ -168,11 +171,15 @@ def build_spectra(
     builder = ProductBuilder(index, mask)
     p = np.array([parameter.value for parameter in parameters])
     memo: dict[int, Any] = {}
-    units, columns, reasons, models = [], [], [], {}
+    units, columns, reasons, models, norms = [], [], [], {}, TemporalNorms()
     _check_parameters(requests, index)
     for v, request in enumerate(requests):
         try:
-            unit, column = builder.add(request)
+            temporal = request.temporal if norms.knows(request.temporal) else None
+            unit, column = builder.add(request, scaled=temporal is not None)
+            if temporal is not None:
+                norms.add(v, temporal, column)
+                reasons.append((v, "scaled by the mean of its temporal model, computed by itself"))
         except NoKernelError as error:
             reasons.append((v, str(error)))
             models[v] = NumericSpectrum.build(request, index, mask, memo)
@@ -180,11 +187,21 @@ def build_spectra(
             builder.skip(request, column)
         units.append(unit)
         columns.append(column)
+    norms.build(index)
     column_start = np.cumsum([0, *map(len, columns)], dtype=np.int64)
     flat = np.concatenate([np.empty(0, dtype=np.int64), *columns])
     arrays, pinned = builder.arrays(), builder.pinned
     return Spectra(
-        *builder.starts(), units, columns, column_start, flat, arrays, reasons, pinned, models
+        *builder.starts(),
+        units,
+        columns,
+        column_start,
+        flat,
+        arrays,
+        reasons,
+        pinned,
+        models,
+        norms,
     )
 
 

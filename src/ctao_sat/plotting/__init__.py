@@ -7,6 +7,7 @@
 `plot_counts`               does the model describe the counts: counts and residuals
 `plot_sed`                  the spectrum: flux points, limits, model with its error
 `plot_light_curve`          the flux over time, in dates
+`plot_temporal`             how does a source fade: a temporal model over time after T0
 `plot_phaseogram`           does a pulsar keep its phase: events over phase and time
 `plot_profile`              what does its pulse look like: events over phase, regions, fit
 `plot_h_test`               do pulsations grow as they should: H test over livetime
@@ -35,6 +36,7 @@ from ctao_sat.plotting.regions import plot_regions
 from ctao_sat.plotting.scans import plot_contours, plot_stat_profile
 from ctao_sat.plotting.sed import plot_sed
 from ctao_sat.plotting.significance import plot_significance
+from ctao_sat.plotting.temporal import plot_temporal
 from ctao_sat.plotting.theta_squared import plot_theta_squared
 from ctao_sat.plotting.toys import plot_coverage, plot_pulls
 
@@ -53,6 +55,7 @@ __all__ = [
     "plot_sed",
     "plot_significance",
     "plot_stat_profile",
+    "plot_temporal",
     "plot_theta_squared",
     "save",
 ]

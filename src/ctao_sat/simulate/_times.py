@@ -2,7 +2,7 @@
 
 Thinning makes no use of integrals of the temporal model, some of which are wrong in Gammapy 2.1
 (the sine) or rectangle sums (the default), and it has no time step: a bound on a grid only sets how
-many candidates are needed.
+many candidates are needed. Models whose own times are exact draw them themselves.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,8 @@ def draw_times(
     """Draw a Poisson process whose rate follows a temporal model.
 
     A model whose peaks may be narrower than any grid knows its upper bound, and says it in an
-    attribute ``largest_norm``.
+    attribute ``largest_norm``, or has an exact integral and times that follow it, and says so in an
+    attribute ``samples_exactly``.
 
     Parameters
     ----------
@@ -121,6 +122,8 @@ def draw_times(
     ConfigError
         If the model gives a norm that is not finite.
     """
+    if getattr(temporal, "samples_exactly", False):
+        return _draw_exactly(rng, temporal, windows, rate)
     largest = getattr(temporal, "largest_norm", None)
     if largest is not None:
         seconds = windows.draw(rng, rng.poisson(rate * largest * windows.ontime))
@@ -139,6 +142,21 @@ def draw_times(
         if np.all(norm <= bound[index] * (1 + 1e-9)):
             return seconds[rng.random(len(index)) * bound[index] < norm]
         np.maximum.at(bound, index, norm)
+
+
+def _draw_exactly(
+    rng: np.random.Generator, temporal: TemporalModel, windows: Windows, rate: float
+) -> NDArray:
+    """Draw a Poisson number of events, and their times from the model itself."""
+    start, stop = windows.at(windows.start), windows.at(windows.stop)
+    mean = float(np.sum(temporal.integral(start, stop)))
+    n = rng.poisson(rate * mean * windows.ontime)
+    if n == 0:
+        return np.zeros(0)
+    # Gammapy's models take the legacy interface to the same stream of random numbers.
+    legacy = np.random.RandomState(rng.bit_generator)
+    times = temporal.sample_time(n, start, stop, random_state=legacy)
+    return (times - windows.reference).to_value("s")
 
 
 def _norm(temporal: TemporalModel, time: Time) -> NDArray:
