@@ -11,7 +11,7 @@ from gammapy.makers import (
     SafeMaskMaker,
     SpectrumDatasetMaker,
 )
-from gammapy.maps import HpxGeom, MapAxis, RegionGeom, WcsGeom
+from gammapy.maps import MapAxis, RegionGeom, WcsGeom
 from regions import CircleSkyRegion, PointSkyRegion
 
 from ctao_sat import dl3, dl4
@@ -159,7 +159,7 @@ def test_own_background_maker(observations, geometry):
         ({"background": "ring"}, "Unknown background 'ring'"),
         ({"background": ReflectedRegionsBackgroundMaker(), "exclusion": [CircleSkyRegion(TARGET, 1 * u.deg)]}, "An exclusion goes with"),  # noqa: E501
         ({"geometry": WcsGeom.create()}, "no energy axis"),
-        ({"geometry": HpxGeom.create(nside=2)}, "The geometry is a HpxGeom"),
+        ({"geometry": TARGET}, "The geometry is a SkyCoord"),
         ({"offset_max": 2 * u.deg}, "`offset_max` does nothing for spectra"),
         ({"geometry": RegionGeom.create(CircleSkyRegion(TARGET, 1 * u.deg))}, "no energy axis"),
     ],

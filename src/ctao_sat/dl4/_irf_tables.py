@@ -103,13 +103,13 @@ class IRFTable:
         return usable
 
 
-def unhandled(irf: IRF | None) -> str:
+def unhandled(irf: IRF) -> str:
     """Return why a response cannot be a table, or nothing if it can.
 
     Parameters
     ----------
-    irf : `~gammapy.irf.IRF` or None
-        The response.
+    irf : `~gammapy.irf.IRF`
+        The response; or a map, or None, which are no tables.
 
     Returns
     -------

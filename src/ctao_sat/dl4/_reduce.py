@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import astropy.units as u
 from gammapy.data import Observation, Observations
@@ -18,7 +19,7 @@ from ctao_sat.errors import ConfigError
 
 __all__ = ["reduce"]
 
-Exclusion = WcsNDMap | str | os.PathLike | Iterable[SkyRegion]
+Exclusion: TypeAlias = WcsNDMap | str | os.PathLike | Iterable[SkyRegion]
 
 
 def reduce(
