@@ -57,7 +57,7 @@ PLANTED = [
     ("Kernels know arrays only", "kernels/sums.py", "from gammapy.stats import cash"),
     ("matplotlib only in plotting", "result.py", "import matplotlib.pyplot as plt"),
     ("dask only in parallel", "dl4/_reduce.py", "import dask"),
-    ("dask only in parallel", "dl5/_estimate.py", "from distributed import Client"),
+    ("dask only in parallel", "dl5/_light_curve.py", "from distributed import Client"),
     ("PINT only in its backend", "pulsar/_native.py", "import pint.models"),
     ("PINT only in its backend", "plotting/pulsar.py", "from pint import toa"),
     ("Recipes do not import each other", "recipes/other.py", "import ctao_sat.recipes.spectrum_1d"),

@@ -240,8 +240,9 @@ from gammapy.stats import (
     wstat,
 )
 
-from ctao_sat.dl5._estimate import flux_points, light_curve
 from ctao_sat.dl5._fit import fit
+from ctao_sat.dl5._flux_points import flux_points
+from ctao_sat.dl5._light_curve import light_curve
 from ctao_sat.dl5._sensitivity import sensitivity
 
 # fmt: off

@@ -1,0 +1,56 @@
+"""Check what estimators of flux are asked for."""
+
+from collections.abc import Sequence
+
+import astropy.units as u
+import numpy as np
+from gammapy.datasets import Datasets
+
+from ctao_sat.errors import ConfigError, SourceNotFoundError, did_you_mean
+
+__all__ = ["check_edges", "check_selection", "exploring", "others_are_free", "source_name"]
+
+
+def exploring() -> np.errstate:
+    """Return a context in which optimisers may try anything."""
+    # Optimisers try parameters at which spectra overflow; Gammapy handles an index of 2 so, too.
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
+
+
+def source_name(datasets: Datasets, source: str | None) -> str:
+    """Return the name of a source, that of the first one if none is given."""
+    if not datasets.models:
+        raise ConfigError("The datasets have no models.", remedy="Set datasets.models first.")
+    # Background models have no spectrum of a source.
+    names = [model.name for model in datasets.models if hasattr(model, "spatial_model")]
+    if source is None and names:
+        return names[0]
+    if source is None or source not in names:
+        raise SourceNotFoundError(
+            f"No source '{source}'. Models: {', '.join(repr(name) for name in names)}.",
+            remedy=did_you_mean(str(source), names),
+        )
+    return source
+
+
+def others_are_free(datasets: Datasets, source: str | None) -> bool:
+    """Return whether another model has a free parameter; if not, Gammapy refuses to refit."""
+    name = source_name(datasets, source)
+    others = [model for model in datasets.models if model.name != name]
+    return any(len(model.parameters.free_parameters) > 0 for model in others)
+
+
+def check_selection(selection: str | Sequence[str]) -> list[str] | str:
+    """Return a selection of quantities as Gammapy takes it."""
+    return selection if selection == "all" else list(selection)
+
+
+def check_edges(edges: u.Quantity) -> u.Quantity:
+    """Return edges of energy bins, in TeV."""
+    edges = u.Quantity(edges, "TeV")
+    if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0):
+        raise ConfigError(
+            "Energy edges must be at least two, and rise.",
+            remedy="For example: [1, 3, 10] * u.TeV.",
+        )
+    return edges
