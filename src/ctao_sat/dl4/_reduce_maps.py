@@ -1,7 +1,6 @@
 """Reduce observations to map datasets."""
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import astropy.units as u
@@ -21,11 +20,6 @@ __all__ = ["reduce_maps"]
 _BACKGROUNDS = ("fov", "ring", "none")
 _INTEGRATIONS = ("irf", "bin-edges")
 
-# Observations are stacked in at most so many parts, or of at least so many observations each:
-# whatever the number of workers, sums are the same to the last bit, and few maps are in memory.
-_MAX_PARTS = 16
-_MIN_PART = 8
-
 
 @dataclass(frozen=True)
 class _Plan:
@@ -38,21 +32,31 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """All that a worker needs to reduce some observations."""
+class _Task:
+    """All that a worker needs to reduce one observation."""
 
     plan: _Plan
-    observations: tuple[Observation, ...]
-    names: tuple[str, ...]
-    stack: bool
+    observation: Observation
+    name: str
 
 
-@dataclass(frozen=True)
-class _Reduced:
-    """What became of a part: its datasets, stacked or not, and the names that were left out."""
+class _Stack:
+    """The sum of datasets on the whole map, which takes one after the other."""
 
-    datasets: list[MapDataset]
-    left_out: list[str]
+    def __init__(self, empty: MapDataset):
+        self._empty = empty
+        self.total: MapDataset | None = None
+
+    def add(self, dataset: MapDataset) -> None:
+        """Add a dataset."""
+        if self.total is None:
+            kind = MapDatasetOnOff if isinstance(dataset, MapDatasetOnOff) else MapDataset
+            self.total = kind.create(
+                self._empty.counts.geom,
+                energy_axis_true=self._empty.exposure.geom.axes["energy_true"],
+                name="stacked",
+            )
+        self.total.stack(dataset)
 
 
 def reduce_maps(
@@ -84,15 +88,21 @@ def reduce_maps(
     makers += _background_makers(background, exclusion)
     width = 2 * offset_max if offset_max is not None and cutout else None
     plan = _Plan(empty, tuple(makers), width, integration)
-    size = max(_MIN_PART, -(-len(names) // _MAX_PARTS)) if stack else 1
-    parts = [
-        _Part(plan, tuple(observations[i : i + size]), tuple(names[i : i + size]), stack)
-        for i in range(0, len(names), size)
-    ]
-    reduced = pmap(_reduce_part, parts, description="Reduction", **parallel)
-    _warn_left_out(reduced, len(names))
-    datasets = [dataset for part in reduced for dataset in part.datasets]
-    return [_stacked(datasets, empty)] if stack else datasets
+    tasks = [_Task(plan, *pair) for pair in zip(observations, names, strict=True)]
+    datasets: list[MapDataset] = []
+    stacked, left_out = _Stack(empty), []
+
+    def take(dataset: MapDataset | str) -> None:
+        if isinstance(dataset, str):
+            left_out.append(dataset)
+        elif stack:
+            stacked.add(dataset)
+        else:
+            datasets.append(dataset)
+
+    pmap(_reduce_one, tasks, description="Reduction", consume=take, **parallel)
+    _warn_left_out(left_out, len(names))
+    return datasets if stacked.total is None else [stacked.total]
 
 
 def _check_responses(observations: Observations, background: Maker | str) -> None:
@@ -132,33 +142,18 @@ def _background_makers(background: Maker | str, exclusion: WcsNDMap | None) -> l
     return []
 
 
-def _reduce_part(part: _Part) -> _Reduced:
-    datasets: list[MapDataset] = []
-    left_out = []
-    for name, observation in zip(part.names, part.observations, strict=True):
-        dataset = _reduce_one(part.plan, observation, name)
-        if dataset is None or not dataset.mask_safe.data.any():
-            left_out.append(name)
-        elif part.stack and datasets:
-            datasets[0].stack(dataset)
-        elif part.stack:
-            datasets.append(_stacked([dataset], part.plan.empty))
-        else:
-            datasets.append(dataset)
-    return _Reduced(datasets, left_out)
-
-
-def _reduce_one(plan: _Plan, observation: Observation, name: str) -> MapDataset | None:
-    """Return the dataset of an observation, or None if it lies beside the map."""
+def _reduce_one(task: _Task) -> MapDataset | str:
+    """Return the dataset of an observation, or its name if no bin of it can be used."""
+    plan, observation = task.plan, task.observation
     observation = read_once(observation)
     if plan.width is None:
-        empty = plan.empty.copy(name=name)
+        empty = plan.empty.copy(name=task.name)
     else:
         pointing = observation.get_pointing_icrs(observation.tmid)
         try:
-            empty = plan.empty.cutout(pointing, width=plan.width, name=name)
+            empty = plan.empty.cutout(pointing, width=plan.width, name=task.name)
         except NoOverlapError:
-            return None
+            return task.name
     dataset = make_map_dataset(empty, observation, integration=plan.integration)
     for maker in plan.makers:
         dataset = maker.run(dataset, observation)
@@ -167,29 +162,10 @@ def _reduce_one(plan: _Plan, observation: Observation, name: str) -> MapDataset 
             f"The exposure of observation {observation.obs_id} is not finite.",
             remedy="Its effective area is not valid at this offset: exclude the run.",
         )
-    return dataset
+    return dataset if dataset.mask_safe.data.any() else task.name
 
 
-def _stacked(datasets: Iterable[MapDataset], empty: MapDataset) -> MapDataset:
-    """Return the sum of datasets on the whole map."""
-    total = None
-    for dataset in datasets:
-        if total is None:
-            kind = MapDatasetOnOff if isinstance(dataset, MapDatasetOnOff) else MapDataset
-            total = kind.create(**_geometries(empty), name="stacked")
-        total.stack(dataset)
-    return total
-
-
-def _geometries(empty: MapDataset) -> dict:
-    return {
-        "geom": empty.counts.geom,
-        "energy_axis_true": empty.exposure.geom.axes["energy_true"],
-    }
-
-
-def _warn_left_out(reduced: list[_Reduced], n: int) -> None:
-    left_out = [name for part in reduced for name in part.left_out]
+def _warn_left_out(left_out: list[str], n: int) -> None:
     if len(left_out) == n:
         raise DataError(
             "No observation has a usable bin on this map.",
