@@ -55,6 +55,7 @@ html_sidebars = {
         "pulsars",
         "recipe-pulsar",
         "recipe-spectrum-1d",
+        "reduction-maps",
         "simulation",
         "spectral-kernels",
         "tutorial-vela",
@@ -65,6 +66,7 @@ html_sidebars = {
 # Examples whose images their pages show.
 FIGURES = {
     "irf_performance.py": ["irf-performance.png"],
+    "reduce_maps.py": ["reduction-maps.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
 }
 

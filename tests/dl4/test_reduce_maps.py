@@ -106,6 +106,7 @@ def test_other_frames_and_energy_dispersion_by_ratio(observations, frame):
     assert_same(ours, MapDatasetMaker().run(empty, observations[0]))
 
 
+@pytest.mark.filterwarnings("ignore:Tried to get polar motions", "ignore:ERFA function")
 def test_background_of_offset_or_aligned_with_the_horizon(observations, geometry):
     observation = observations[0].copy(in_memory=True)
     empty = cutout(observation, geometry)
