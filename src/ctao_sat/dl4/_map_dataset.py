@@ -14,6 +14,7 @@ from gammapy.datasets import MapDataset
 from gammapy.irf import BackgroundIRF
 from gammapy.makers import MapDatasetMaker
 
+from ctao_sat.dl3._sites import bundled_earth_rotation
 from ctao_sat.dl4 import _map_responses as responses
 from ctao_sat.dl4._irf_tables import unhandled
 from ctao_sat.dl4._pixels import RIGID_FRAMES, map_pixels
@@ -72,23 +73,27 @@ def make_map_dataset(
     """
     present = _present(observation)
     left = _left_to_gammapy(empty, observation, present)
+    ours = set(present) - set(left)
     maker = MapDatasetMaker(selection=["counts", *left])
     # The maker fills gaps of the background in place.
     plain = copy.copy(observation)
     if "background" in left:
         plain.bkg = copy.deepcopy(observation.bkg)
-    dataset = maker.run(empty, plain)
+    # Where the horizon is needed, offline too.
+    with bundled_earth_rotation():
+        dataset = maker.run(empty, plain)
     pixels = map_pixels(empty.counts.geom)
-    if "exposure" in present and "exposure" not in left:
+    if "exposure" in ours:
         dataset.exposure = responses.exposure_map(observation, empty.exposure.geom, pixels)
-    if "background" in present and "background" not in left:
-        dataset.background = responses.background_map(
-            observation, empty.counts.geom, pixels, nodes=integration == "irf"
-        )
-    if "psf" in present and "psf" not in left:
+    if "background" in ours:
+        with bundled_earth_rotation():
+            dataset.background = responses.background_map(
+                observation, empty.counts.geom, pixels, nodes=integration == "irf"
+            )
+    if "psf" in ours:
         geom = empty.psf.psf_map.geom
         dataset.psf = responses.psf_map(observation, geom, map_pixels(geom))
-    if "edisp" in present and "edisp" not in left:
+    if "edisp" in ours:
         geom = empty.edisp.edisp_map.geom
         make = responses.edisp_map if "migra" in geom.axes.names else responses.edisp_kernel_map
         dataset.edisp = make(observation, geom, map_pixels(geom))
