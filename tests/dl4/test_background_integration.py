@@ -68,7 +68,7 @@ def test_real_responses(gammapy_data, name):
     np.testing.assert_allclose(wide[used], narrow[used], rtol=2e-4)
     # In wide bins it is off by per cents.
     gammapy = by_gammapy(background(gammapy_data, name), 10)
-    assert np.abs(gammapy / narrow - 1)[used].max() > 0.03
+    assert np.abs(gammapy[used] / narrow[used] - 1).max() > 0.03
     same = in_bins(background(gammapy_data, name), 10, nodes=False)
     np.testing.assert_allclose(same, gammapy, rtol=1e-9)
 
@@ -124,7 +124,6 @@ def test_norm_of_a_simulated_background(gammapy_data, tmp_path):
             background_integration=integration,
         )
         norms[integration] = dataset.background_model.spectral_model.norm
-    print({key: (norm.value, norm.error) for key, norm in norms.items()})
     assert norms["irf"].error < 0.005
     assert abs(norms["irf"].value - 1) < 3.3 * norms["irf"].error
     assert abs(norms["bin-edges"].value - 1) > 6 * norms["bin-edges"].error

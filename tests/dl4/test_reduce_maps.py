@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from gammapy.datasets import MapDataset, MapDatasetOnOff
-from gammapy.irf import Background2D, EnergyDependentMultiGaussPSF, FoVAlignment
+from gammapy.irf import Background2D, EnergyDependentMultiGaussPSF, FoVAlignment, PSFKing
 from gammapy.makers import (
     FoVBackgroundMaker,
     MapDatasetMaker,
@@ -140,23 +140,34 @@ def test_background_of_offset_or_aligned_with_the_horizon(observations, geometry
 def test_what_is_not_compiled_is_left_to_gammapy_and_said(observations, geometry, caplog):
     observation = observations[0].copy(in_memory=True)
     axes = [TRUE.copy(), observation.aeff.axes["offset"]]
-    data = np.ones([axis.nbin for axis in axes], dtype=[(n, "f4") for n in _GAUSS])
-    for name in _GAUSS:
-        data[name] = {"sigma_1": 0.05, "sigma_2": 0.1, "sigma_3": 0.2, "scale": 1}.get(name, 0.1)
-    units = {name: "deg" if "sigma" in name else "" for name in _GAUSS} | {"scale": "sr-1"}
-    observation.psf = EnergyDependentMultiGaussPSF(
-        axes=axes, data=data, unit={name: u.Unit(unit) for name, unit in units.items()}
-    )
+    data = np.ones([axis.nbin for axis in axes], dtype=[("gamma", "f4"), ("sigma", "f4")])
+    data["gamma"], data["sigma"] = 3, 0.1
+    units = {"gamma": u.Unit(""), "sigma": u.deg}
+    observation.psf = PSFKing(axes=axes, data=data, unit=units)
     empty = cutout(observation, geometry)
     with caplog.at_level("INFO", "ctao_sat"):
         ours = make_map_dataset(empty, observation, integration="bin-edges")
-    reason = "psf: EnergyDependentMultiGaussPSF is not compiled"
+    reason = "psf: PSFKing is not compiled"
     assert ours.meta_table["FALLBACKS"].tolist() == [reason]
     assert reason in caplog.text
     assert_same(ours, MapDatasetMaker().run(empty, observation))
 
 
-_GAUSS = EnergyDependentMultiGaussPSF.required_parameters
+def test_gaussians_without_a_norm_and_radii_in_other_steps(observations, geometry):
+    observation = observations[0].copy(in_memory=True)
+    assert isinstance(observation.psf, EnergyDependentMultiGaussPSF)
+    # As files have it where there are no events.
+    n = len(observation.psf.data) // 2
+    observation.psf.data["scale"][:n] = 0
+    observation.psf.data["ampl_2"][n + 3] = np.nan
+    steps = MapAxis.from_edges(np.geomspace(0.01, 0.6, 20), unit="deg", name="rad")
+    for rad, reason in ((None, ""), (steps, "psf: the radii of the map are not in equal steps")):
+        empty = MapDataset.create(geometry, energy_axis_true=TRUE, rad_axis=rad)
+        ours = make_map_dataset(empty, observation, integration="bin-edges")
+        assert ours.meta_table["FALLBACKS"][0] == reason
+        theirs = MapDatasetMaker().run(empty, observation)
+        assert_same(ours, theirs)
+        assert not ours.psf.psf_map.data.any(axis=(1, 2, 3)).all()
 
 
 def test_norm_of_the_background_is_that_of_the_fit(observations, geometry, reduce):

@@ -173,3 +173,26 @@ def test_gaps_between_numbers_are_filled(missing):
     found, filled = kernels.fill_missing(values[:, None], missing[:, None])
     np.testing.assert_allclose(found[:, 0], reference.fill_missing(values, missing))
     assert np.array_equal(filled[:, 0], found[:, 0] != values)
+
+
+def test_sums_of_gaussians(rng):
+    weight, variance = rng.uniform(0.1, 2, (3, 4, 5)), rng.uniform(1e-3, 0.5, (3, 4, 5))
+    found = kernels.gaussians(weight, variance, 0.01, 0.02, 80)
+    radius = 0.01 + 0.02 * np.arange(80)
+    for k, p in np.ndindex(4, 5):
+        expected = reference.gaussians(weight[:, k, p], variance[:, k, p], radius)
+        np.testing.assert_allclose(found[k, :, p], expected, rtol=1e-11, atol=1e-300)
+    # The integral of a normal distribution of two dimensions.
+    ring = 2 * np.pi * radius * 0.02
+    unit = kernels.gaussians(
+        np.full((1, 1, 1), 50 / np.pi), np.full((1, 1, 1), 0.01), 0.01, 0.02, 80
+    )
+    assert (unit.ravel() * ring).sum() == pytest.approx(1, rel=5e-3)
+
+
+def test_gaussians_of_no_width_or_no_value():
+    weight, variance = np.array([[[1.0, np.nan, 0.0]]]), np.array([[[1e-9, 1.0, 1.0]]])
+    values = kernels.gaussians(weight, variance, 0.0, 0.1, 3)[0]
+    assert values[:, 0].tolist() == [1, 0, 0]
+    assert np.isnan(values[0, 1])
+    assert not values[:, 2].any()

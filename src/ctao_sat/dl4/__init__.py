@@ -13,8 +13,8 @@ What to use when:
 ===================================================  ==============================================
 you want                                             start with
 ===================================================  ==============================================
-everything from observations to data sets            `reduce`: spectra of a ``RegionGeom``, maps of a
-                                                     ``WcsGeom``
+everything from observations to data sets            `reduce`: spectra of a ``RegionGeom``, maps of
+                                                     a ``WcsGeom``
 regions to keep out of the background                `exclusion_mask`, `catalog_regions`
 the position of a published source                   `find_source`
 a spectrum of one region, off counts measured        ``SpectrumDatasetOnOff``, ``RegionGeom``, with
@@ -37,9 +37,10 @@ The classes are Gammapy's own objects, not copies or subclasses; the functions i
 that Gammapy does not have are the verbs of this level. Observations come from `ctao_sat.dl3`,
 fits and fluxes follow in `ctao_sat.dl5`.
 
-Known in Gammapy 2.1: the background of an energy bin comes from its edges alone, which is off by per
-cents in wide bins; that of `reduce` is exact. ``PhaseBackgroundMaker`` takes nothing of an interval
-such as (1.2, 1.4), and lets on and off overlap. What `ctao_sat.pulsar` makes of phases does neither.
+Known in Gammapy 2.1: the background of an energy bin comes from its edges alone, which is off by
+per cents in wide bins; that of `reduce` is exact. ``PhaseBackgroundMaker`` takes nothing of an
+interval such as (1.2, 1.4), and lets on and off overlap. What `ctao_sat.pulsar` makes of phases
+does neither.
 
 Examples
 --------

@@ -16,6 +16,7 @@ from gammapy.irf import (
     Background2D,
     Background3D,
     EffectiveAreaTable2D,
+    EnergyDependentMultiGaussPSF,
     EnergyDispersion2D,
 )
 from numpy.typing import NDArray
@@ -23,9 +24,16 @@ from numpy.typing import NDArray
 from ctao_sat._gammapy import interpolation_scale
 from ctao_sat.kernels import interpolation as kernels
 
-__all__ = ["IRFTable", "irf_table", "unhandled", "without_gaps"]
+__all__ = ["IRFTable", "irf_table", "parameter_table", "unhandled", "without_gaps"]
 
-_HANDLED = (EffectiveAreaTable2D, EnergyDispersion2D, PSF3D, Background2D, Background3D)
+_HANDLED = (
+    EffectiveAreaTable2D,
+    EnergyDispersion2D,
+    PSF3D,
+    EnergyDependentMultiGaussPSF,
+    Background2D,
+    Background3D,
+)
 _OPTIONS = {"bounds_error", "fill_value", "values_scale"}
 _SPATIAL = ("offset", "fov_lon", "fov_lat")
 
@@ -142,7 +150,7 @@ def irf_table(irf: IRF) -> IRFTable:
     Parameters
     ----------
     irf : `~gammapy.irf.IRF`
-        One for which `unhandled` returns nothing.
+        One for which `unhandled` returns nothing, with values rather than parameters.
 
     Returns
     -------
@@ -165,6 +173,25 @@ def irf_table(irf: IRF) -> IRFTable:
         scale == "log",
         np.nan if fill is None else float(fill),
     )
+
+
+def parameter_table(psf: EnergyDependentMultiGaussPSF, name: str) -> IRFTable:
+    """Return one of the parameters of a point spread function as a table.
+
+    Parameters
+    ----------
+    psf : `~gammapy.irf.EnergyDependentMultiGaussPSF`
+        The point spread function.
+    name : str
+        Name of the parameter.
+
+    Returns
+    -------
+    table : IRFTable
+        Extrapolated without an end, as Gammapy does with parameters.
+    """
+    values = psf.quantity[name].value.astype(float)
+    return IRFTable(psf, values, ("energy_true",), ("offset",), False, np.nan)
 
 
 def without_gaps(bkg: Background2D | Background3D) -> Background2D | Background3D:

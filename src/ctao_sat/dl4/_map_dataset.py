@@ -9,9 +9,10 @@ a response that is none goes to Gammapy's maker, which is logged and noted in th
 import copy
 import logging
 
+import numpy as np
 from gammapy.data import FixedPointingInfo, Observation, PointingMode
 from gammapy.datasets import MapDataset
-from gammapy.irf import BackgroundIRF
+from gammapy.irf import BackgroundIRF, EnergyDependentMultiGaussPSF
 from gammapy.makers import MapDatasetMaker
 
 from ctao_sat.dl3._sites import bundled_earth_rotation
@@ -118,14 +119,23 @@ def _left_to_gammapy(
         return dict.fromkeys(present, f"the frame '{frame}' is not compiled")
     reasons = {
         "exposure": unhandled(observation.aeff),
-        "psf": unhandled(observation.aeff) or unhandled(observation.psf),
-        "edisp": unhandled(observation.aeff) or _no_redistribution(empty, observation),
+        "psf": unhandled(observation.aeff) or _no_psf(empty, observation),
+        "edisp": unhandled(observation.aeff) or _no_redistribution(observation),
         "background": _no_background(observation),
     }
     return {name: reasons[name] for name in present if reasons[name]}
 
 
-def _no_redistribution(empty: MapDataset, observation: Observation) -> str:
+def _no_psf(empty: MapDataset, observation: Observation) -> str:
+    reason = unhandled(observation.psf)
+    steps = np.diff(empty.psf.psf_map.geom.axes["rad"].center.value)
+    parameters = isinstance(observation.psf, EnergyDependentMultiGaussPSF)
+    if not reason and parameters and not np.allclose(steps, steps[:1], rtol=1e-9, atol=0):
+        reason = "the radii of the map are not in equal steps"
+    return reason
+
+
+def _no_redistribution(observation: Observation) -> str:
     reason = unhandled(observation.edisp)
     if not reason and observation.edisp.axes["migra"].interp != "lin":
         reason = "the ratio of energies is binned in its logarithm"

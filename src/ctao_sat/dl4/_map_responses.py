@@ -12,6 +12,7 @@ from gammapy.irf import (
     Background3D,
     EDispKernelMap,
     EDispMap,
+    EnergyDependentMultiGaussPSF,
     FoVAlignment,
     PSFMap,
 )
@@ -19,7 +20,7 @@ from gammapy.maps import Map, MapAxis, WcsGeom
 from numpy.typing import NDArray
 
 from ctao_sat._gammapy import rotating_field_of_view
-from ctao_sat.dl4._irf_tables import IRFTable, irf_table, without_gaps
+from ctao_sat.dl4._irf_tables import IRFTable, irf_table, parameter_table, without_gaps
 from ctao_sat.dl4._pixels import Pixels, Taps, plane_taps, solid_angle, taps
 from ctao_sat.kernels import interpolation as kernels
 
@@ -68,7 +69,7 @@ def psf_map(observation: Observation, geom: WcsGeom, pixels: Pixels) -> PSFMap:
     observation : `~gammapy.data.Observation`
         With an effective area and a PSF that `unhandled` says nothing about.
     geom : `~gammapy.maps.WcsGeom`
-        With the axes ``rad`` and ``energy_true``.
+        With the axes ``rad``, in equal steps, and ``energy_true``.
     pixels : Pixels
         Of that geometry.
 
@@ -77,8 +78,12 @@ def psf_map(observation: Observation, geom: WcsGeom, pixels: Pixels) -> PSFMap:
     psf : `~gammapy.irf.PSFMap`
         With its exposure.
     """
-    values = _on_pixels(observation.psf, geom, pixels, _pointing(observation))
-    psf = Map.from_geom(geom, data=values.reshape(geom.data_shape), unit=observation.psf.unit)
+    irf, pointing = observation.psf, _pointing(observation)
+    if isinstance(irf, EnergyDependentMultiGaussPSF):
+        values, unit = _gaussians(irf, geom, pixels, pointing)
+    else:
+        values, unit = _on_pixels(irf, geom, pixels, pointing), irf.unit
+    psf = Map.from_geom(geom, data=values.reshape(geom.data_shape), unit=unit)
     psf.normalize(axis_name="rad")
     return PSFMap(psf, exposure_map(observation, geom.squash("rad"), pixels))
 
@@ -220,6 +225,31 @@ def _on_pixels(irf: IRF, geom: WcsGeom, pixels: Pixels, pointing: SkyCoord) -> N
         table.logarithmic,
         table.fill,
     )
+
+
+def _gaussians(
+    psf: EnergyDependentMultiGaussPSF, geom: WcsGeom, pixels: Pixels, pointing: SkyCoord
+) -> tuple[NDArray, u.Unit]:
+    """Return the sum of three Gaussians, shape (n_true, n_rad, n_p), and its unit."""
+    true, unit = geom.axes["energy_true"], psf.quantity["sigma_1"].unit
+    rad = geom.axes["rad"].center.to_value(unit)
+    place = taps(parameter_table(psf, "scale"), pixels, pointing)
+
+    def parameter(name: str) -> NDArray:
+        table = parameter_table(psf, name)
+        values, usable = table.at({"energy_true": true.center})
+        factor = psf.quantity[name].unit.to(unit) if name.startswith("sigma") else 1.0
+        return factor * kernels.spread(values, usable, *place, False, table.fill)
+
+    scale = parameter("scale")
+    relative = np.stack([np.ones_like(scale), parameter("ampl_2"), parameter("ampl_3")])
+    variance = np.stack([parameter(f"sigma_{i}") for i in (1, 2, 3)]) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        integral = 2 * scale * relative * variance
+        share = np.nan_to_num(integral / np.nansum(integral, axis=0))
+        weight = share / (2 * np.pi * variance)
+    step = float(rad[1] - rad[0]) if len(rad) > 1 else 0.0
+    return kernels.gaussians(weight, variance, float(rad[0]), step, len(rad)), unit**-2
 
 
 def _pointing(observation: Observation) -> SkyCoord:

@@ -30,6 +30,7 @@ __all__ = [
     "bilinear",
     "field_of_view",
     "fill_missing",
+    "gaussians",
     "integrate",
     "linear",
     "redistribution",
@@ -396,6 +397,46 @@ def _filled(table, usable):
                 first = m
             last = m + 1
     return first, last
+
+
+@kernel
+def gaussians(weight: NDArray, variance: NDArray, first: float, step: float, n: int) -> NDArray:
+    """Return sums of Gaussians of a radius, at radii in equal steps.
+
+    From one radius to the next, each is multiplied with a factor that itself changes by a constant
+    one, so that there are three exponentials for any number of radii. Rounding grows with the
+    square of their number, to 1e-12 for a hundred.
+
+    Parameters
+    ----------
+    weight, variance : array, shape (n_gaussians, n_k, n_p)
+        Value in the centre, and square of the width.
+    first, step : float
+        The first radius, and the distance of radii.
+    n : int
+        Number of radii.
+
+    Returns
+    -------
+    values : array, shape (n_k, n, n_p)
+        The sums.
+    """
+    n_gaussians, n_k, n_p = weight.shape
+    values = np.zeros((n_k, n, n_p))
+    for g in range(n_gaussians):
+        for k in range(n_k):
+            narrow = 1 / variance[g, k]
+            part = weight[g, k] * np.exp(-0.5 * first * first * narrow)
+            factor = np.exp(-(first + 0.5 * step) * step * narrow)
+            change = np.exp(-step * step * narrow)
+            for r in range(n):
+                row = values[k, r]
+                for p in range(n_p):
+                    row[p] += part[p]
+                    # What is nearly zero is slow to multiply with.
+                    part[p] *= factor[p] if part[p] > SMALLEST else 0.0
+                    factor[p] *= change[p] if factor[p] > SMALLEST else 0.0
+    return values
 
 
 @kernel

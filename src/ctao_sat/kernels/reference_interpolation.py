@@ -9,6 +9,7 @@ from scipy.integrate import quad
 __all__ = [
     "at_pixels",
     "fill_missing",
+    "gaussians",
     "integral",
     "locate",
     "redistribution",
@@ -148,6 +149,24 @@ def redistribution(density: NDArray, edges: NDArray, limits: NDArray, threshold:
         return np.zeros(len(limits) - 1)
     probabilities = np.diff(np.interp(limits, edges, sums / sums[-1]))
     return np.where(probabilities < threshold, 0, probabilities)
+
+
+def gaussians(weight: NDArray, variance: NDArray, radius: NDArray) -> NDArray:
+    """Return a sum of Gaussians.
+
+    Parameters
+    ----------
+    weight, variance : array, shape (n_gaussians,)
+        Value in the centre, and square of the width.
+    radius : array, shape (n,)
+        The radii.
+
+    Returns
+    -------
+    values : array, shape (n,)
+        The sums.
+    """
+    return (weight * np.exp(-(radius[:, np.newaxis] ** 2) / (2 * variance))).sum(axis=1)
 
 
 def fill_missing(values: NDArray, missing: NDArray) -> NDArray:
