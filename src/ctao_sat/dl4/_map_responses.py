@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ctao_sat._gammapy import rotating_field_of_view
 from ctao_sat.dl4._irf_tables import IRFTable, irf_table, parameter_table, without_gaps
 from ctao_sat.dl4._pixels import Pixels, Taps, plane_taps, solid_angle, taps
-from ctao_sat.kernels import interpolation as kernels
+from ctao_sat.kernels import interpolation, responses
 
 __all__ = ["background_map", "edisp_kernel_map", "edisp_map", "exposure_map", "psf_map"]
 
@@ -134,7 +134,7 @@ def edisp_kernel_map(observation: Observation, geom: WcsGeom, pixels: Pixels) ->
     ratio = observation.edisp.axes["migra"]
     values, usable = table.at({"energy_true": true.center, "migra": ratio.center})
     limits = (reco.edges / true.center[:, np.newaxis]).to_value("")
-    data = kernels.redistribution(
+    data = responses.redistribution(
         values,
         usable,
         *taps(table, pixels, _pointing(observation)),
@@ -179,7 +179,7 @@ def background_map(
     factors = solid_angle(pixels.geom) * factor
     for part, weight, around in _fields(bkg, table, pixels, observation):
         piece = np.zeros((axis.nbin, around[0].shape[0]))
-        kernels.integrate(
+        responses.integrate(
             rows, usable, np.log(energy), target, *around, factors[part] * weight, piece
         )
         out[:, part] += piece
@@ -218,7 +218,7 @@ def _on_pixels(irf: IRF, geom: WcsGeom, pixels: Pixels, pointing: SkyCoord) -> N
     """Return a response at the centres of the bins of a map, shape (n_k, n_p)."""
     table = irf_table(irf)
     values, usable = table.at({name: geom.axes[name].center for name in table.names})
-    return kernels.spread(
+    return interpolation.spread(
         values.reshape(-1, values.shape[-1]),
         usable.ravel(),
         *taps(table, pixels, pointing),
@@ -239,7 +239,7 @@ def _gaussians(
         table = parameter_table(psf, name)
         values, usable = table.at({"energy_true": true.center})
         factor = psf.quantity[name].unit.to(unit) if name.startswith("sigma") else 1.0
-        return factor * kernels.spread(values, usable, *place, False, table.fill)
+        return factor * interpolation.spread(values, usable, *place, False, table.fill)
 
     scale = parameter("scale")
     relative = np.stack([np.ones_like(scale), parameter("ampl_2"), parameter("ampl_3")])
@@ -249,7 +249,7 @@ def _gaussians(
         share = np.nan_to_num(integral / np.nansum(integral, axis=0))
         weight = share / (2 * np.pi * variance)
     step = float(rad[1] - rad[0]) if len(rad) > 1 else 0.0
-    return kernels.gaussians(weight, variance, float(rad[0]), step, len(rad)), unit**-2
+    return responses.gaussians(weight, variance, float(rad[0]), step, len(rad)), unit**-2
 
 
 def _pointing(observation: Observation) -> SkyCoord:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ctao_sat._gammapy import FoVICRSFrame
 from ctao_sat.dl4._irf_tables import IRFTable
 from ctao_sat.kernels import interpolation as kernels
+from ctao_sat.kernels import sky
 
 __all__ = ["RIGID_FRAMES", "Pixels", "Taps", "map_pixels", "plane_taps", "solid_angle", "taps"]
 
@@ -62,8 +63,8 @@ def map_pixels(geom: WcsGeom) -> Pixels:
 
 def _offset_taps(table: IRFTable, pixels: Pixels, pointing: SkyCoord) -> Taps:
     # As Gammapy does, so that what is just inside of the outermost edge is the same.
-    sky = pixels.geom.get_coord().skycoord
-    offset = sky.separation(pointing).to_value(table.irf.axes["offset"].unit)
+    centers = pixels.geom.get_coord().skycoord
+    offset = centers.separation(pointing).to_value(table.irf.axes["offset"].unit)
     return kernels.linear(*table.nodes("offset"), offset.ravel())
 
 
@@ -92,7 +93,7 @@ def taps(table: IRFTable, pixels: Pixels, pointing: SkyCoord, *, reverse: bool =
     axes = SkyCoord([0, 90, 0] * u.deg, [0, 0, 90] * u.deg, frame=frame)
     vectors = axes.transform_to(pixels.geom.frame).represent_as("unitspherical").to_cartesian()
     basis = np.ascontiguousarray(vectors.xyz.value.T)
-    lon, lat = kernels.field_of_view(pixels.lon, pixels.lat, basis)
+    lon, lat = sky.field_of_view(pixels.lon, pixels.lat, basis)
     return plane_taps(table, -lon if reverse else lon, lat)
 
 
@@ -137,4 +138,4 @@ def solid_angle(geom: WcsGeom) -> NDArray:
         np.radians(np.asarray(u.Quantity(value).to_value("deg"), float))
         for value in (corners.lon, corners.lat)
     )
-    return kernels.solid_angles(lon, lat).ravel()
+    return sky.solid_angles(lon, lat).ravel()

@@ -111,20 +111,8 @@ def reduce(
     """
     observations = Observations(list(observations))
     _check_geometry(geometry)
-    _check_options(
-        geometry,
-        spectra={
-            "containment_correction": containment_correction is not None,
-            "n_off_regions": n_off_regions != 1,
-        },
-        maps={
-            "offset_max": offset_max is not None,
-            "cutout": not cutout,
-            "background_integration": background_integration != "irf",
-        },
-    )
-    dataset_names_ = dataset_names(observations, names)
     common = {
+        "names": dataset_names(observations, names),
         "energy_axis_true": energy_axis_true or default_true_axis(geometry.axes["energy"]),
         "safe_mask": safe_mask,
         "n_jobs": n_jobs,
@@ -132,33 +120,39 @@ def reduce(
         "progress": progress,
     }
     if isinstance(geometry, RegionGeom):
-        spectra = Datasets(
-            reduce_spectra(
-                observations,
-                geometry,
-                dataset_names_,
-                background="reflected" if background == "auto" else background,
-                exclusion=exclusion,
-                containment_correction=containment_correction,
-                n_off_regions=n_off_regions,
-                **common,
-            )
+        _refuse(
+            "spectra",
+            offset_max=offset_max is not None,
+            cutout=not cutout,
+            background_integration=background_integration != "irf",
         )
-        return Datasets([spectra.stack_reduce(name="stacked")]) if stack else spectra
-    return Datasets(
-        reduce_maps(
+        spectra = reduce_spectra(
             observations,
             geometry,
-            dataset_names_,
-            background="fov" if background == "auto" else background,
-            exclusion=_map_exclusion(exclusion, geometry),
-            offset_max=offset_max,
-            cutout=cutout,
-            integration=background_integration,
-            stack=stack,
+            background="reflected" if background == "auto" else background,
+            exclusion=exclusion,
+            containment_correction=containment_correction,
+            n_off_regions=n_off_regions,
             **common,
         )
+        return Datasets([Datasets(spectra).stack_reduce(name="stacked")] if stack else spectra)
+    _refuse(
+        "maps",
+        containment_correction=containment_correction is not None,
+        n_off_regions=n_off_regions != 1,
     )
+    maps = reduce_maps(
+        observations,
+        geometry,
+        background="fov" if background == "auto" else background,
+        exclusion=_map_exclusion(exclusion, geometry),
+        offset_max=offset_max,
+        cutout=cutout,
+        integration=background_integration,
+        stack=stack,
+        **common,
+    )
+    return Datasets(maps)
 
 
 def _check_geometry(geometry: Geom) -> None:
@@ -175,15 +169,11 @@ def _check_geometry(geometry: Geom) -> None:
         )
 
 
-def _check_options(geometry: Geom, *, spectra: dict[str, bool], maps: dict[str, bool]) -> None:
+def _refuse(what: str, **given: bool) -> None:
     """Refuse options that would do nothing."""
-    is_region = isinstance(geometry, RegionGeom)
-    for name, given in (maps if is_region else spectra).items():
-        if given:
-            raise ConfigError(
-                f"`{name}` does nothing for {'spectra' if is_region else 'maps'}.",
-                remedy="Leave it out.",
-            )
+    for name in given:
+        if given[name]:
+            raise ConfigError(f"`{name}` does nothing for {what}.", remedy="Leave it out.")
 
 
 def _map_exclusion(exclusion: Exclusion | None, geometry: WcsGeom) -> WcsNDMap | None:

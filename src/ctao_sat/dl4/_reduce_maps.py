@@ -62,8 +62,8 @@ class _Stack:
 def reduce_maps(
     observations: Observations,
     geometry: WcsGeom,
-    names: list[str],
     *,
+    names: list[str],
     energy_axis_true: MapAxis,
     background: Maker | str,
     exclusion: WcsNDMap | None,

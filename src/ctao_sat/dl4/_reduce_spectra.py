@@ -42,8 +42,8 @@ class _Task:
 def reduce_spectra(
     observations: Observations,
     geometry: RegionGeom,
-    names: list[str],
     *,
+    names: list[str],
     energy_axis_true: MapAxis,
     background: Maker | str,
     exclusion: WcsNDMap | str | os.PathLike | Iterable[SkyRegion] | None,

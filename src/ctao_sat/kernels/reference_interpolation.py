@@ -26,7 +26,7 @@ def rotated(lon: float, lat: float, basis: NDArray) -> tuple[float, float]:
     lon, lat : float
         In radians.
     basis : array, shape (3, 3)
-        See `ctao_sat.kernels.interpolation.field_of_view`.
+        See `ctao_sat.kernels.sky.field_of_view`.
 
     Returns
     -------

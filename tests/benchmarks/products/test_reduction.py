@@ -26,7 +26,7 @@ def job(name, gammapy_data):
     return bench.JOBS[name](gammapy_data)
 
 
-def _times(job, sides: dict, turns: int = 3) -> dict[str, float]:
+def _times(job, sides: dict, turns: int = 2) -> dict[str, float]:
     """Return process times of sides, each of which reads its observations anew."""
 
     def side(make, **options):

@@ -67,6 +67,7 @@ def test_cost(n, gammapy_data, record, tmp_path):
             path,
             np.random.default_rng(20280818),
             path=tmp_path / "dl3",
+            start="2020-01-01",
             energy_range=RANGE,
             overwrite=True,
         )
@@ -77,7 +78,7 @@ def test_cost(n, gammapy_data, record, tmp_path):
             pointing=FixedPointingInfo(fixed_icrs=pointing),
             livetime=LIVETIME,
             irfs=load_irf_dict_from_file(path),
-            reference_time=Time("2028-01-01"),
+            reference_time=Time("2020-01-01"),
         )
         sampler = ObservationEventSampler(random_state=0, dataset_kwargs=MAPS)
         observation = sampler.run(observation, models.copy())
