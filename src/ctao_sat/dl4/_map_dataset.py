@@ -12,7 +12,7 @@ import logging
 import numpy as np
 from gammapy.data import FixedPointingInfo, Observation, PointingMode
 from gammapy.datasets import MapDataset
-from gammapy.irf import BackgroundIRF, EnergyDependentMultiGaussPSF
+from gammapy.irf import EnergyDependentMultiGaussPSF
 from gammapy.makers import MapDatasetMaker
 
 from ctao_sat.dl3._sites import bundled_earth_rotation
@@ -161,6 +161,6 @@ def _note(
     reasons = "; ".join(f"{name}: {reason}" for name, reason in left.items())
     if left:
         log.info("Observation %s, left to Gammapy: %s.", observation.obs_id, reasons)
-    own = "background" not in left and isinstance(observation.bkg, BackgroundIRF)
-    dataset.meta_table["BKG_INTEGRATION"] = [integration if own else "bin-edges"]
+    integrated = "bin-edges" if "background" in left else integration
+    dataset.meta_table["BKG_INTEGRATION"] = ["" if observation.bkg is None else integrated]
     dataset.meta_table["FALLBACKS"] = [reasons]
