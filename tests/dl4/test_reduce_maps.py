@@ -153,6 +153,23 @@ def test_what_is_not_compiled_is_left_to_gammapy_and_said(observations, geometry
     assert_same(ours, MapDatasetMaker().run(empty, observation))
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"frame": "fk5"}, "exposure: the frame 'fk5' is not compiled"),
+        ({"binsz": [0.1, 0.1, 0.2, 0.2, 0.2]}, "exposure: pixels that change with energy"),
+    ],
+)
+def test_maps_that_are_not_compiled(observations, changes, reason):
+    options = {"skydir": (83.6, 22), "binsz": 0.1, "width": 1, "axes": [AXIS], **changes}
+    empty = MapDataset.create(WcsGeom.create(**options), energy_axis_true=TRUE)
+    dataset = make_map_dataset(empty, observations[0])
+    assert dataset.meta_table["FALLBACKS"][0].startswith(reason)
+    assert dataset.meta_table["BKG_INTEGRATION"][0] == "bin-edges"
+    theirs = MapDatasetMaker().run(empty, observations[0])
+    assert np.array_equal(dataset.exposure.data, theirs.exposure.data)
+
+
 def test_gaussians_without_a_norm_and_radii_in_other_steps(observations, geometry):
     observation = observations[0].copy(in_memory=True)
     assert isinstance(observation.psf, EnergyDependentMultiGaussPSF)

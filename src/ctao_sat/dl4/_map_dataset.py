@@ -114,9 +114,11 @@ def _left_to_gammapy(
     empty: MapDataset, observation: Observation, present: list[str]
 ) -> dict[str, str]:
     """Return why parts of the dataset are not compiled."""
-    frame = empty.counts.geom.frame
-    if frame not in RIGID_FRAMES:
-        return dict.fromkeys(present, f"the frame '{frame}' is not compiled")
+    geom = empty.counts.geom
+    if geom.frame not in RIGID_FRAMES:
+        return dict.fromkeys(present, f"the frame '{geom.frame}' is not compiled")
+    if not geom.is_regular:
+        return dict.fromkeys(present, "pixels that change with energy are not compiled")
     reasons = {
         "exposure": unhandled(observation.aeff),
         "psf": unhandled(observation.aeff) or _no_psf(empty, observation),
