@@ -157,7 +157,25 @@ def spread(
 
 
 @kernel
-def value_at(row, node, weight, p, logarithmic):
+def value_at(row: NDArray, node: NDArray, weight: NDArray, p: int, logarithmic: bool) -> float:
+    """Return one energy of a table on one pixel, not negative.
+
+    Parameters
+    ----------
+    row : array, shape (n_nodes,)
+        The energy.
+    node, weight : array
+        See the module.
+    p : int
+        The pixel.
+    logarithmic : bool
+        Whether the table holds logarithms.
+
+    Returns
+    -------
+    value : float
+        NaN where a node around is.
+    """
     total = 0.0
     for t in range(node.shape[1]):
         total += weight[p, t] * row[node[p, t]]
