@@ -55,6 +55,7 @@ html_sidebars = {
         "pulsars",
         "recipe-pulsar",
         "recipe-spectrum-1d",
+        "reduction-maps",
         "simulation",
         "spectral-kernels",
         "toys-and-limits",
@@ -68,6 +69,7 @@ html_sidebars = {
 FIGURES = {
     "irf_performance.py": ["irf-performance.png"],
     "temporal_models.py": ["temporal-models.png", "temporal-gti.png"],
+    "reduce_maps.py": ["reduction-maps.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
     "toys.py": ["toys-profile.png", "toys-contours.png", "toys-pulls.png", "toys-coverage.png"],
 }

@@ -50,8 +50,10 @@ def client():
 def run(request):
     """Return `pmap` on one of the backends, with two workers."""
     if request.param == "dask":
-        return lambda *args: pmap(*args, client=request.getfixturevalue("client"))
-    return lambda *args: pmap(*args, n_jobs=2, backend=request.param)
+        return lambda *args, **options: pmap(
+            *args, client=request.getfixturevalue("client"), **options
+        )
+    return lambda *args, **options: pmap(*args, n_jobs=2, backend=request.param, **options)
 
 
 def same(one, two) -> bool:
@@ -80,6 +82,12 @@ def test_results_are_the_same_everywhere(run, work):
 
 def test_items_may_come_from_a_generator(run, work):
     assert run(work.double, (x for x in (3, 1, 2))) == [6, 2, 4]
+
+
+def test_results_are_consumed_in_the_order_of_the_items(run, work):
+    consumed = []
+    assert run(abs, range(-7, 0), consume=consumed.append) == []
+    assert consumed == [7, 6, 5, 4, 3, 2, 1]
 
 
 def test_nothing_to_do(run, work):

@@ -32,32 +32,42 @@ name                            why it is here
 `fit_task`                      (as `register_fit_tasks`)
 `share_state`                   nested models are compared by exchanging the ``__dict__`` of
                                 parameters
+`interpolation_scale`,          of ``gammapy.utils``, which promises no stability
+``FoVICRSFrame``
+`rotating_field_of_view`        how often a field of view that turns is looked at, and where pixels
+                                are in it then, is private to the makers
 ==============================  =================================================================
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import SkyCoord
 from gammapy.catalog import SourceCatalog
+from gammapy.data import Observation
 from gammapy.datasets import Dataset, Datasets, MapDataset
 from gammapy.datasets import evaluator as _evaluator
 from gammapy.datasets import map as _map
 from gammapy.datasets.evaluator import CUTOUT_MARGIN, MapEvaluator
 from gammapy.irf.psf import map as _psf_map
+from gammapy.makers import utils as _makers
 from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.modeling import Covariance, Parameters
 from gammapy.modeling.fit import Registry
 from gammapy.modeling.models import SkyModel, TemplateNPredModel
 from gammapy.modeling.models.spatial import MAX_OVERSAMPLING
+from gammapy.utils.coordinates import FoVAltAzFrame, FoVICRSFrame
+from gammapy.utils.interpolation import interpolation_scale
 from gammapy.utils.random import get_random_state
 from gammapy.utils.regions import compound_region_to_regions
 
 __all__ = [
     "CUTOUT_MARGIN",
     "MAX_OVERSAMPLING",
+    "FoVICRSFrame",
     "ThetaSquaredTable",
     "bound_datasets",
     "compound_region_to_regions",
@@ -65,6 +75,7 @@ __all__ = [
     "fit_task",
     "fresh_copy",
     "get_random_state",
+    "interpolation_scale",
     "new_evaluator",
     "penalties",
     "penalty_precision",
@@ -72,6 +83,7 @@ __all__ = [
     "psf_kernel_sizes",
     "register_fit_tasks",
     "renew_evaluators",
+    "rotating_field_of_view",
     "set_covariance",
     "share_state",
     "source_names",
@@ -430,3 +442,41 @@ def share_state(parameters: Parameters) -> bool:
         As they are while nested models are compared that differ in a link.
     """
     return len({id(vars(parameter)) for parameter in parameters}) < len(parameters)
+
+
+def rotating_field_of_view(
+    observation: Observation, step: u.Quantity, sky: SkyCoord
+) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+    """Yield where positions are in a field of view that is aligned with the horizon.
+
+    Parameters
+    ----------
+    observation : `~gammapy.data.Observation`
+        With a fixed pointing in ICRS.
+    step : Quantity[angle]
+        By how much the field of view turns between two times.
+    sky : `~astropy.coordinates.SkyCoord`, shape (n,)
+        Positions.
+
+    Yields
+    ------
+    weight : float
+        Of a time in the mean over the observation, by the trapezoidal rule.
+    lon, lat : array, shape (n,)
+        In the field of view at that time, in radians.
+    """
+    location = observation.observatory_earth_location
+    start, pointing = observation.tstart, observation.pointing
+    stop = start + observation.observation_time_duration
+    times = _makers._compute_rotation_time_steps(start, stop, step, pointing, location)
+    origin = pointing.get_altaz(times, location)
+    frame = FoVAltAzFrame(origin=origin, location=origin.location, obstime=times)
+    widths = np.diff((times - times[0]).to_value("s"))
+    weights = (np.append(widths, 0) + np.insert(widths, 0, 0)) / (2 * widths.sum())
+    places = _makers._get_fov_coord(sky[:, np.newaxis], frame, use_offset=False)
+    for i, weight in enumerate(weights):
+        yield (
+            float(weight),
+            places["fov_lon"][i].to_value("rad"),
+            places["fov_lat"][i].to_value("rad"),
+        )

@@ -62,10 +62,12 @@ def theta_squared(observations=None, **kwargs) -> Table:
 
 
 def test_all_is_what_is_tested():
-    # What likelihoods and fits need is tested in `test_gammapy_likelihood` and `test_gammapy_fit`.
+    # What likelihoods, fits and maps need is tested in `test_gammapy_likelihood`,
+    # `test_gammapy_fit` and `test_gammapy_maps`.
     assert _gammapy.__all__ == [
         "CUTOUT_MARGIN",
         "MAX_OVERSAMPLING",
+        "FoVICRSFrame",
         "ThetaSquaredTable",
         "bound_datasets",
         "compound_region_to_regions",
@@ -73,6 +75,7 @@ def test_all_is_what_is_tested():
         "fit_task",
         "fresh_copy",
         "get_random_state",
+        "interpolation_scale",
         "new_evaluator",
         "penalties",
         "penalty_precision",
@@ -80,6 +83,7 @@ def test_all_is_what_is_tested():
         "psf_kernel_sizes",
         "register_fit_tasks",
         "renew_evaluators",
+        "rotating_field_of_view",
         "set_covariance",
         "share_state",
         "source_names",

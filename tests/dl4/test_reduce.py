@@ -158,7 +158,9 @@ def test_own_background_maker(observations, geometry):
     [
         ({"background": "ring"}, "Unknown background 'ring'"),
         ({"background": ReflectedRegionsBackgroundMaker(), "exclusion": [CircleSkyRegion(TARGET, 1 * u.deg)]}, "An exclusion goes with"),  # noqa: E501
-        ({"geometry": WcsGeom.create()}, "spectra need a region"),
+        ({"geometry": WcsGeom.create()}, "no energy axis"),
+        ({"geometry": TARGET}, "The geometry is a SkyCoord"),
+        ({"offset_max": 2 * u.deg}, "`offset_max` does nothing for spectra"),
         ({"geometry": RegionGeom.create(CircleSkyRegion(TARGET, 1 * u.deg))}, "no energy axis"),
     ],
 )  # fmt: skip

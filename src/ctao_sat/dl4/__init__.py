@@ -13,15 +13,16 @@ What to use when:
 ===================================================  ==============================================
 you want                                             start with
 ===================================================  ==============================================
-everything from observations to data sets            `reduce`
+everything from observations to data sets            `reduce`: spectra of a ``RegionGeom``, maps of
+                                                     a ``WcsGeom``
 regions to keep out of the background                `exclusion_mask`, `catalog_regions`
 the position of a published source                   `find_source`
 a spectrum of one region, off counts measured        ``SpectrumDatasetOnOff``, ``RegionGeom``, with
                                                      ``ReflectedRegionsBackgroundMaker``
 a spectrum of one region, background modelled        ``SpectrumDataset``, ``SpectrumDatasetMaker``
-a cube in sky position and energy                    ``MapDataset``, ``WcsGeom``, with
-                                                     ``MapDatasetMaker``, ``FoVBackgroundMaker``
-a map whose background is a ring                     ``MapDatasetOnOff``, ``RingBackgroundMaker``
+a cube in sky position and energy                    `reduce`; step by step, ``MapDatasetMaker``
+                                                     and ``FoVBackgroundMaker``
+a map whose background is a ring                     ``reduce(…, background="ring")``
 pulsed emission, off phases                          ``PhaseBackgroundMaker``
 flux points as data for a fit                        ``FluxPointsDataset``
 bins that can be trusted                             ``SafeMaskMaker``
@@ -36,8 +37,10 @@ The classes are Gammapy's own objects, not copies or subclasses; the functions i
 that Gammapy does not have are the verbs of this level. Observations come from `ctao_sat.dl3`,
 fits and fluxes follow in `ctao_sat.dl5`.
 
-Known in Gammapy 2.1: ``PhaseBackgroundMaker`` takes nothing of an interval such as (1.2, 1.4), and
-lets on and off overlap. What `ctao_sat.pulsar` makes of phases does neither.
+Known in Gammapy 2.1: the background of an energy bin comes from its edges alone, which is off by
+per cents in wide bins; that of `reduce` is exact. ``PhaseBackgroundMaker`` takes nothing of an
+interval such as (1.2, 1.4), and lets on and off overlap. What `ctao_sat.pulsar` makes of phases
+does neither.
 
 Examples
 --------

@@ -162,6 +162,7 @@ def exclusion_mask(
     *,
     width: u.Quantity = 8 * u.deg,
     binsz: u.Quantity = 0.01 * u.deg,
+    geom: WcsGeom | None = None,
 ) -> WcsNDMap | None:
     """Return a mask that is False where known sources are.
 
@@ -175,6 +176,8 @@ def exclusion_mask(
         Its width. What lies beyond is not excluded.
     binsz : Quantity[angle]
         Its pixel size.
+    geom : `~gammapy.maps.WcsGeom`, optional
+        The image to make it on, instead of center, width and pixel size.
 
     Returns
     -------
@@ -196,7 +199,8 @@ def exclusion_mask(
     regions = list(exclusion)
     if not regions:
         return None
-    geom = WcsGeom.create(skydir=center, width=width, binsz=binsz, proj="TAN", frame="icrs")
+    if geom is None:
+        geom = WcsGeom.create(skydir=center, width=width, binsz=binsz, proj="TAN", frame="icrs")
     return ~geom.region_mask(regions)
 
 

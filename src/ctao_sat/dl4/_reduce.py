@@ -1,90 +1,87 @@
-"""Reduce observations to binned datasets with Gammapy's makers, one observation a work item."""
+"""Reduce observations to binned datasets, spectra or maps."""
 
-import logging
 import os
-import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import TypeAlias
 
 import astropy.units as u
-import numpy as np
 from gammapy.data import Observation, Observations
-from gammapy.datasets import Datasets, SpectrumDataset, SpectrumDatasetOnOff
-from gammapy.makers import (
-    Maker,
-    ReflectedRegionsBackgroundMaker,
-    SafeMaskMaker,
-    SpectrumDatasetMaker,
-    WobbleRegionsFinder,
-)
-from gammapy.maps import MapAxis, RegionGeom, WcsNDMap
-from regions import CircleSkyRegion, PointSkyRegion, SkyRegion
+from gammapy.datasets import Datasets
+from gammapy.makers import Maker, SafeMaskMaker
+from gammapy.maps import Geom, MapAxis, RegionGeom, WcsGeom, WcsNDMap
+from regions import SkyRegion
 
 from ctao_sat.dl4._exclusion import exclusion_mask
-from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError, MissingHDUError
-from ctao_sat.parallel import pmap
+from ctao_sat.dl4._names import dataset_names, default_true_axis
+from ctao_sat.dl4._reduce_maps import reduce_maps
+from ctao_sat.dl4._reduce_spectra import reduce_spectra
+from ctao_sat.errors import ConfigError
 
-__all__ = ["dataset_names", "default_true_axis", "reduce"]
+__all__ = ["reduce"]
 
-log = logging.getLogger(__name__)
-
-_MIN_RADIUS = 0.01 * u.deg
-
-
-@dataclass(frozen=True)
-class _Task:
-    """All that a worker needs to reduce one observation."""
-
-    observation: Observation
-    empty: SpectrumDataset
-    makers: tuple[Maker, ...]
+Exclusion: TypeAlias = WcsNDMap | str | os.PathLike | Iterable[SkyRegion]
 
 
 def reduce(
     observations: Observations | Iterable[Observation],
-    geometry: RegionGeom,
+    geometry: RegionGeom | WcsGeom,
     *,
     energy_axis_true: MapAxis | None = None,
-    background: Maker | str = "reflected",
-    exclusion: WcsNDMap | str | os.PathLike | Iterable[SkyRegion] | None = None,
+    background: Maker | str = "auto",
+    exclusion: Exclusion | None = None,
     safe_mask: SafeMaskMaker | None = None,
     containment_correction: bool | None = None,
     n_off_regions: int = 1,
+    offset_max: u.Quantity | None = None,
+    cutout: bool = True,
+    background_integration: str = "irf",
     names: Iterable[str] | None = None,
     stack: bool = False,
     n_jobs: int = 1,
     backend: str = "auto",
     progress: bool = False,
 ) -> Datasets:
-    """Reduce observations to one spectrum dataset each, with background from off regions.
+    """Reduce observations to one dataset each, or one for all: spectra of a region, or maps.
 
     Parameters
     ----------
     observations : `~gammapy.data.Observations`
         What to reduce. They are not changed.
-    geometry : `~gammapy.maps.RegionGeom`
-        On region with the axis of reconstructed energy: a circle, or a point for IRFs with
-        an energy-dependent ``RAD_MAX`` cut.
+    geometry : `~gammapy.maps.RegionGeom` or `~gammapy.maps.WcsGeom`
+        Either way with the axis of reconstructed energy. For spectra, the on region: a circle, or a
+        point for IRFs with an energy-dependent ``RAD_MAX`` cut. For maps, the pixels.
     energy_axis_true : `~gammapy.maps.MapAxis`, optional
         Axis ``energy_true``. Default: the range of the energy axis widened by a factor five at
         both ends, 20 bins a decade.
-    background : {"reflected"} or `~gammapy.makers.Maker`
-        Reflected regions (for a point: ``n_off_regions`` on the circle around the pointing),
-        or any Gammapy background maker of spectra.
+    background : {"auto", "reflected", "fov", "ring", "none"} or `~gammapy.makers.Maker`
+        For spectra, "reflected" (which "auto" is): reflected regions, for a point ``n_off_regions``
+        on the circle around the pointing. For maps, "fov" (which "auto" is): the background of the
+        IRFs, its norm fitted outside of the exclusion; "ring": what is counted between 0.5 and
+        0.8 deg around each pixel, in the proportion of the background of the IRFs; "none": the
+        background of the IRFs as it is. Or any Gammapy background maker of such datasets.
     exclusion : mask, path-like or iterable of `~regions.SkyRegion`, optional
-        Where no off region may lie; see `exclusion_mask`.
+        From where no background is taken; see `exclusion_mask`.
     safe_mask : `~gammapy.makers.SafeMaskMaker`, optional
-        Default: where the effective area is above 10 % of its maximum.
+        Default: where the effective area is above 10 % of its maximum, for maps at their centre.
     containment_correction : bool, optional
-        Correct the effective area for the part of the PSF outside the on region. Default: yes
-        for full-enclosure IRFs and a circle, no for point-like ones.
+        For spectra: correct the effective area for the part of the PSF outside the on region.
+        Default: yes for full-enclosure IRFs and a circle, no for point-like ones.
     n_off_regions : int
-        Number of off regions for a point geometry.
+        For spectra: number of off regions for a point geometry.
+    offset_max : Quantity[angle], optional
+        For maps: what is farther from the pointing is not used. Default: all is.
+    cutout : bool
+        For maps: whether a dataset covers only what is within ``offset_max``, as a square.
+    background_integration : {"irf", "bin-edges"}
+        For maps: how the background of the IRFs is integrated over an energy bin. "irf": exactly,
+        as it is interpolated, piece by piece between its own energies. "bin-edges": as one power
+        law between the edges of the bin, as Gammapy does, which is off by per cents in wide bins.
     names : iterable of str, optional
         Names of the datasets, each once. Default: the observation IDs, numbered where an ID stands
         twice.
     stack : bool
-        Stack to one dataset, named "stacked".
+        Stack to one dataset, named "stacked". Maps are stacked as they come, and few of them are
+        in memory at a time.
     n_jobs : int
         Number of workers, see `ctao_sat.parallel.pmap`.
     backend : {"auto", "serial", "processes", "dask"}
@@ -95,93 +92,75 @@ def reduce(
     Returns
     -------
     datasets : `~gammapy.datasets.Datasets`
-        One `~gammapy.datasets.SpectrumDatasetOnOff` an observation, or one for all.
-        Observations without any off region are left out, with a warning.
+        One `~gammapy.datasets.SpectrumDatasetOnOff` an observation for spectra, one
+        `~gammapy.datasets.MapDataset` for maps (`~gammapy.datasets.MapDatasetOnOff` with a ring);
+        or one for all. Observations without any off region, or without a bin that can be used, are
+        left out, with a warning. The ``meta_table`` of maps tells of each observation how its
+        background was integrated (``BKG_INTEGRATION``), and what was not compiled, but left to
+        Gammapy's maker, and why (``FALLBACKS``).
 
     Raises
     ------
     ConfigError
-        If the geometry is no region with an energy axis, the background is unknown, or the
-        names are not one for each observation.
+        If the geometry is neither a region nor a map or has no energy axis, an option does not go
+        with it, the background is unknown, or the names are not one for each observation.
     MissingHDUError
-        If the containment correction needs a PSF that is not there.
+        If the containment correction needs a PSF that is not there, or a map a response.
     DataError
-        If no observation has an off region, or an exposure is not finite.
+        If no observation has an off region or a bin that can be used, or an exposure is not finite.
     """
     observations = Observations(list(observations))
     _check_geometry(geometry)
-    energy_axis_true = energy_axis_true or default_true_axis(geometry.axes["energy"])
-    makers = (
-        SpectrumDatasetMaker(
-            selection=["counts", "exposure", "edisp"],
-            containment_correction=_containment(containment_correction, geometry, observations),
-            use_region_center=True,
-        ),
-        _background_maker(background, geometry, exclusion, n_off_regions),
-        safe_mask or SafeMaskMaker(methods=["aeff-max"], aeff_percent=10),
+    common = {
+        "names": dataset_names(observations, names),
+        "energy_axis_true": energy_axis_true or default_true_axis(geometry.axes["energy"]),
+        "safe_mask": safe_mask,
+        "n_jobs": n_jobs,
+        "backend": backend,
+        "progress": progress,
+    }
+    if isinstance(geometry, RegionGeom):
+        _refuse(
+            "spectra",
+            offset_max=offset_max is not None,
+            cutout=not cutout,
+            background_integration=background_integration != "irf",
+        )
+        spectra = reduce_spectra(
+            observations,
+            geometry,
+            background="reflected" if background == "auto" else background,
+            exclusion=exclusion,
+            containment_correction=containment_correction,
+            n_off_regions=n_off_regions,
+            **common,
+        )
+        return Datasets([Datasets(spectra).stack_reduce(name="stacked")] if stack else spectra)
+    _refuse(
+        "maps",
+        containment_correction=containment_correction is not None,
+        n_off_regions=n_off_regions != 1,
     )
-    tasks = [
-        _Task(
-            observation,
-            SpectrumDataset.create(geometry, energy_axis_true=energy_axis_true, name=name),
-            makers,
-        )
-        for name, observation in zip(dataset_names(observations, names), observations, strict=True)
-    ]
-    reduced = pmap(
-        _reduce_one,
-        tasks,
-        n_jobs=n_jobs,
-        backend=backend,
-        description="Reduction",
-        progress=progress,
+    maps = reduce_maps(
+        observations,
+        geometry,
+        background="fov" if background == "auto" else background,
+        exclusion=_map_exclusion(exclusion, geometry),
+        offset_max=offset_max,
+        cutout=cutout,
+        integration=background_integration,
+        stack=stack,
+        **common,
     )
-    datasets = Datasets(_with_background(reduced))
-    return Datasets([datasets.stack_reduce(name="stacked")]) if stack else datasets
+    return Datasets(maps)
 
 
-def _reduce_one(task: _Task) -> SpectrumDatasetOnOff:
-    dataset = task.empty.copy(name=task.empty.name)
-    for maker in task.makers:
-        dataset = maker.run(dataset, task.observation)
-    if not np.isfinite(dataset.exposure.data).all():
-        raise DataError(
-            f"The exposure of observation {task.observation.obs_id} is not finite.",
-            remedy="Its effective area, or the containment of its PSF, is not valid at this "
-            "offset: exclude the run.",
-        )
-    return dataset
-
-
-def dataset_names(observations: Observations, wanted: Iterable[str] | None) -> list[str]:
-    """Return dataset names: those wanted, or the observation IDs, numbered where one recurs."""
-    if wanted is not None:
-        given = list(wanted)
-        if len(set(given)) != len(given) or len(given) != len(observations):
-            raise ConfigError(
-                f"There are {len(set(given))} names for {len(observations)} observations.",
-                remedy="Give each observation a name of its own.",
-            )
-        return given
-    ids = [str(observation.obs_id) for observation in observations]
-    seen: dict[str, int] = {}
-    numbered = []
-    for obs_id in ids:
-        seen[obs_id] = seen.get(obs_id, 0) + 1
-        numbered.append(obs_id if seen[obs_id] == 1 else f"{obs_id}-{seen[obs_id]}")
-    return numbered
-
-
-def _check_geometry(geometry: RegionGeom) -> None:
-    if not isinstance(geometry, RegionGeom) or geometry.region is None:
+def _check_geometry(geometry: Geom) -> None:
+    if not isinstance(geometry, RegionGeom | WcsGeom):
         raise ConfigError(
-            f"The geometry is a {type(geometry).__name__}; spectra need a region.",
-            remedy="Give a gammapy.maps.RegionGeom of the on region with an energy axis.",
-        )
-    if isinstance(geometry.region, CircleSkyRegion) and geometry.region.radius < _MIN_RADIUS:
-        raise ConfigError(
-            f"The on region has a radius of {geometry.region.radius:.3g}.",
-            remedy=f"Take at least {_MIN_RADIUS}, the pixels in which off regions are found.",
+            f"The geometry is a {type(geometry).__name__}.",
+            remedy="Give a gammapy.maps.RegionGeom of the on region for spectra, or a WcsGeom for "
+            "maps, with an energy axis.",
         )
     if "energy" not in geometry.axes.names:
         raise ConfigError(
@@ -190,84 +169,14 @@ def _check_geometry(geometry: RegionGeom) -> None:
         )
 
 
-def default_true_axis(energy_axis: MapAxis) -> MapAxis:
-    low, high = energy_axis.bounds
-    return MapAxis.from_energy_bounds(
-        low / 5, high * 5, nbin=20, per_decade=True, name="energy_true"
-    )
+def _refuse(what: str, **given: bool) -> None:
+    """Refuse options that would do nothing."""
+    for name in given:
+        if given[name]:
+            raise ConfigError(f"`{name}` does nothing for {what}.", remedy="Leave it out.")
 
 
-def _containment(wanted: bool | None, geometry: RegionGeom, observations: Observations) -> bool:
-    """Decide on the containment correction; never for point-like IRFs, which contain it."""
-    point_like = [
-        str(observation.obs_id)
-        for observation in observations
-        if observation.aeff is not None and observation.aeff.is_pointlike
-    ]
-    circle = isinstance(geometry.region, CircleSkyRegion)
-    if wanted and point_like:
-        raise ConfigError(
-            f"The IRFs of observation {point_like[0]} are point-like: they are corrected already.",
-            remedy="Do not ask for a containment correction.",
-        )
-    if wanted and not circle:
-        raise ConfigError(
-            "The containment correction needs a circle as on region.",
-            remedy="Take a CircleSkyRegion, or leave the correction out.",
-        )
-    correct = circle and not point_like if wanted is None else wanted
-    bare = [str(observation.obs_id) for observation in observations if observation.psf is None]
-    if correct and bare:
-        raise MissingHDUError(
-            f"Observation {bare[0]} has no point spread function (psf), which the containment "
-            "correction needs.",
-            remedy="Complete the data, or do without: `reduction.containment_correction: false`.",
-        )
-    return correct
-
-
-def _background_maker(
-    background: Maker | str,
-    geometry: RegionGeom,
-    exclusion: WcsNDMap | str | os.PathLike | Iterable[SkyRegion] | None,
-    n_off_regions: int,
-) -> Maker:
-    mask = None
-    if exclusion is not None:
-        mask = exclusion_mask(exclusion, geometry.center_skydir.icrs)
-    if isinstance(background, Maker):
-        if mask is not None:
-            raise ConfigError(
-                "An exclusion goes with background='reflected' only.",
-                remedy="Give the exclusion mask to the background maker itself.",
-            )
-        return background
-    if background != "reflected":
-        raise ConfigError(
-            f"Unknown background '{background}'.", remedy="Take 'reflected', or a Gammapy maker."
-        )
-    if isinstance(geometry.region, PointSkyRegion):
-        finder = WobbleRegionsFinder(n_off_regions=n_off_regions)
-        return ReflectedRegionsBackgroundMaker(region_finder=finder, exclusion_mask=mask)
-    return ReflectedRegionsBackgroundMaker(exclusion_mask=mask)
-
-
-def _with_background(reduced: list[SpectrumDatasetOnOff]) -> list[SpectrumDatasetOnOff]:
-    bare = [dataset.name for dataset in reduced if _lacks_off(dataset)]
-    if len(bare) == len(reduced):
-        raise DataError(
-            "No off region was found for any observation.",
-            remedy="Make the on region or the exclusion smaller, take fewer off regions, or take "
-            "observations that point farther from the target than the size of the on region.",
-        )
-    if bare:
-        warnings.warn(
-            f"No off region was found for {', '.join(bare)}: left out.",
-            CtaoSatWarning,
-            stacklevel=3,
-        )
-    return [dataset for dataset in reduced if dataset.name not in bare]
-
-
-def _lacks_off(dataset: SpectrumDatasetOnOff) -> bool:
-    return isinstance(dataset, SpectrumDatasetOnOff) and dataset.counts_off is None
+def _map_exclusion(exclusion: Exclusion | None, geometry: WcsGeom) -> WcsNDMap | None:
+    if exclusion is None:
+        return None
+    return exclusion_mask(exclusion, geometry.center_skydir.icrs, geom=geometry.to_image())

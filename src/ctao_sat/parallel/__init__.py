@@ -101,6 +101,7 @@ def pmap(
     client: Any = None,
     description: str = "",
     progress: bool = False,
+    consume: Callable[[Result], object] | None = None,
 ) -> list[Result]:
     """Apply a function to each item, and return the results in the order of the items.
 
@@ -122,11 +123,14 @@ def pmap(
         Text before the progress bar.
     progress : bool
         Show a progress bar when the work takes more than two seconds.
+    consume : callable, optional
+        What to do with each result, in the order of the items, while later ones are computed: a
+        sum of many large results need not hold them all.
 
     Returns
     -------
     results : list
-        One result per item.
+        One result per item; none if they are consumed.
 
     Raises
     ------
@@ -148,16 +152,16 @@ def pmap(
     """
     work = list(items)
     backend, n_workers = _resolve(backend, n_jobs, len(work), client)
+    results: list[Result] = []
+    consume = consume or results.append
     if backend == "serial":
-        return [
-            function(item)
-            for item in progress_bar(work, description=description, progress=progress)
-        ]
-    if backend == "processes":
-        outcomes = _run_processes(function, work, n_workers, description, progress)
+        for item in progress_bar(work, description=description, progress=progress):
+            consume(function(item))
+    elif backend == "processes":
+        _run_processes(function, work, n_workers, description, progress, consume)
     else:
-        outcomes = _run_dask(function, work, n_workers, client, description, progress)
-    return replay(outcomes)
+        _run_dask(function, work, n_workers, client, description, progress, consume)
+    return results
 
 
 def _resolve(backend: str, n_jobs: int, n_items: int, client: Any) -> tuple[str, int]:
@@ -236,8 +240,13 @@ def _died() -> ParallelError:
 
 
 def _run_processes(
-    function: Callable, work: list, n_workers: int, description: str, progress: bool
-) -> list[Outcome]:
+    function: Callable,
+    work: list,
+    n_workers: int,
+    description: str,
+    progress: bool,
+    consume: Callable[[Any], object],
+) -> None:
     levels = log_levels()
     with _single_threaded_children(), _process_pool(n_workers) as pool:
 
@@ -254,7 +263,7 @@ def _run_processes(
                 yield from _first_done(pending)
 
         try:
-            return _collect(done(), len(work), description, progress)
+            _collect(done(), len(work), description, progress, consume)
         except BrokenProcessPool as error:
             raise _died() from error
 
@@ -266,8 +275,14 @@ def _first_done(pending: dict[Future, int]) -> Iterator[tuple[int, Outcome]]:
 
 
 def _run_dask(
-    function: Callable, work: list, n_workers: int, client: Any, description: str, progress: bool
-) -> list[Outcome]:
+    function: Callable,
+    work: list,
+    n_workers: int,
+    client: Any,
+    description: str,
+    progress: bool,
+    consume: Callable[[Any], object],
+) -> None:
     try:
         import cloudpickle
         import distributed
@@ -299,7 +314,7 @@ def _run_dask(
             for future in distributed.as_completed(futures)
         )
         try:
-            return _collect(done, len(futures), description, progress)
+            _collect(done, len(futures), description, progress, consume)
         except distributed.KilledWorker as error:
             raise _died() from error
 
@@ -312,20 +327,21 @@ def _cancel(futures: list) -> None:
 
 
 def _collect(
-    done: Iterable[tuple[int, Outcome]], total: int, description: str, progress: bool
-) -> list[Outcome]:
-    """Return the outcomes in the order of their numbers, up to the first one that failed."""
+    done: Iterable[tuple[int, Outcome]],
+    total: int,
+    description: str,
+    progress: bool,
+    consume: Callable[[Any], object],
+) -> None:
+    """Take the outcomes in the order of their numbers, up to the first one that failed."""
     outcomes: dict[int, Outcome] = {}
-    needed, complete = total, 0
+    following = 0
     for number, outcome in progress_bar(
         done, total=total, description=description, progress=progress
     ):
         outcomes[number] = outcome
-        if outcome.error is not None:
+        while following in outcomes:
             # Earlier items may fail too: a loop would raise the error of the first.
-            needed = min(needed, number + 1)
-        while complete in outcomes:
-            complete += 1
-        if complete >= needed:
-            break
-    return [outcomes[number] for number in range(needed)]
+            for result in replay([outcomes.pop(following)]):
+                consume(result)
+            following += 1

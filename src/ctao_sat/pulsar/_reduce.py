@@ -28,7 +28,7 @@ from gammapy.modeling.models import FoVBackgroundModel
 from regions import SkyRegion
 
 from ctao_sat import dl4
-from ctao_sat.dl4._reduce import dataset_names, default_true_axis
+from ctao_sat.dl4._names import dataset_names, default_true_axis
 from ctao_sat.errors import ConfigError, CtaoSatWarning, SelectionError, did_you_mean
 from ctao_sat.parallel import pmap
 from ctao_sat.pulsar._events import as_list, event_phases, with_events

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 from astropy.time import Time
-from gammapy.modeling.models import TemporalModel
+from gammapy.modeling.models import ConstantTemporalModel, TemporalModel
 from numpy.typing import NDArray
 
 from ctao_sat.errors import ConfigError
@@ -127,18 +127,18 @@ def draw_times(
     largest = getattr(temporal, "largest_norm", None)
     if largest is not None:
         seconds = windows.draw(rng, rng.poisson(rate * largest * windows.ontime))
-        return seconds[rng.random(len(seconds)) * largest < _norm(temporal, windows.at(seconds))]
+        return seconds[rng.random(len(seconds)) * largest < _norm(temporal, windows, seconds)]
     slices = windows.slices(_N_SLICES)
     width = slices.stop - slices.start
     points = slices.start[:, None] + width[:, None] * np.linspace(0.0, 1.0, _N_POINTS)
-    bound = _norm(temporal, windows.at(points.ravel())).reshape(points.shape).max(axis=1)
+    bound = _norm(temporal, windows, points.ravel()).reshape(points.shape).max(axis=1)
     # A peak between two points can exceed the bound: then raise it to what was seen, and redraw.
     while True:
         n = rng.poisson(rate * bound * width)
         index = np.repeat(np.arange(len(n)), n)
         seconds = slices.start[index] + rng.random(len(index)) * width[index]
         seconds = np.minimum(seconds, slices.stop[index])
-        norm = _norm(temporal, windows.at(seconds))
+        norm = _norm(temporal, windows, seconds)
         if np.all(norm <= bound[index] * (1 + 1e-9)):
             return seconds[rng.random(len(index)) * bound[index] < norm]
         np.maximum.at(bound, index, norm)
@@ -159,10 +159,12 @@ def _draw_exactly(
     return (times - windows.reference).to_value("s")
 
 
-def _norm(temporal: TemporalModel, time: Time) -> NDArray:
+def _norm(temporal: TemporalModel, windows: Windows, seconds: NDArray) -> NDArray:
     """Evaluate a temporal model; negative norms count as zero, as in Gammapy's sampler."""
-    if time.size == 0:
-        return np.zeros(0)
+    # Its norm is 1: times of millions of events need not change their scale for it.
+    if len(seconds) == 0 or type(temporal) is ConstantTemporalModel:
+        return np.ones(len(seconds))
+    time = windows.at(seconds)
     values = np.asarray(u.Quantity(temporal(time)).to_value(""), dtype=float)
     if not np.all(np.isfinite(values)):
         raise ConfigError(
