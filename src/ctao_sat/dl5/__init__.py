@@ -17,7 +17,8 @@ you want                                             start with
 best-fit parameters with their covariance            `fit`; step by step: ``Fit``
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
 a flux per run or interval                           `light_curve`; ``LightCurveEstimator``
-a map of excess, significance or TS                  ``ExcessMapEstimator``, ``TSMapEstimator``
+a map of a source's TS, flux and limits              `ts_map`; ``TSMapEstimator``
+a map of excess, significance                        ``ExcessMapEstimator``
 peaks in such a map                                  `find_peaks`, `find_peaks_in_flux_map`
 a profile along a line or radius                     ``FluxProfileEstimator``
 the faintest flux that can be detected               `sensitivity`; ``SensitivityEstimator``
@@ -244,9 +245,10 @@ from ctao_sat.dl5._fit import fit
 from ctao_sat.dl5._flux_points import flux_points
 from ctao_sat.dl5._light_curve import light_curve
 from ctao_sat.dl5._sensitivity import sensitivity
+from ctao_sat.dl5._ts_map import ts_map
 
 # fmt: off
-__all__ = ["fit", "flux_points", "light_curve", "sensitivity"]
+__all__ = ["fit", "flux_points", "light_curve", "sensitivity", "ts_map"]
 __all__ += [  # gammapy.astro.darkmatter
     "BurkertProfile", "DMProfile", "DarkMatterAnnihilationSpectralModel",
     "DarkMatterDecaySpectralModel", "EinastoProfile", "IsothermalProfile", "JFactory",
