@@ -84,14 +84,15 @@ def _window(maps, plane, y, x):
 
 
 @kernel
-def _signal(maps, plane, y, x, row, column):
-    """Return what a source of norm one predicts in a pixel."""
+def _fill_row(maps, plane, y, x, row, x0, x1, signal):
+    """Fill what a source of norm one predicts in a row of the window."""
     k = row - y + maps.spread.shape[1] // 2
-    i = column - x + maps.spread.shape[2] // 2
-    total = 0.0
+    shift = maps.spread.shape[2] // 2 - x
+    signal[: x1 - x0] = 0.0
     for layer in range(maps.layers[plane], maps.layers[plane + 1]):
-        total += maps.spread[layer, k, i] * maps.exposure[layer, row, column]
-    return total
+        spread, exposure = maps.spread[layer, k], maps.exposure[layer, row]
+        for column in range(x0, x1):
+            signal[column - x0] += spread[column + shift] * exposure[column]
 
 
 @kernel
@@ -101,16 +102,21 @@ def _gather(maps, y, x, c, n):
     Returns their number, and the gain in the logarithms where nothing else is predicted: of s
     over the smallest prediction that Gammapy allows.
     """
+    # Local names: to hand over all arrays for each pixel takes longer than the pixel.
+    first, columns, counts, layers = maps.first, maps.column, maps.counts, maps.layers
+    spread, exposure, background = maps.spread, maps.exposure, maps.background
+    up, left = spread.shape[1] // 2 - y, spread.shape[2] // 2 - x
     m, gain = 0, 0.0
     for plane in range(maps.half.shape[0]):
         y0, y1, x0, x1 = _window(maps, plane, y, x)
         for row in range(y0, y1):
-            for j in range(maps.first[plane, row, x0], maps.first[plane, row, x1]):
-                column = maps.column[j]
-                s = _signal(maps, plane, y, x, row, column)
+            for j in range(first[plane, row, x0], first[plane, row, x1]):
+                column, s = columns[j], 0.0
+                for layer in range(layers[plane], layers[plane + 1]):
+                    s += spread[layer, row + up, column + left] * exposure[layer, row, column]
                 if s > 0.0:
-                    b = maps.background[plane, row, column]
-                    n[m] = maps.counts[j]
+                    b = background[plane, row, column]
+                    n[m] = counts[j]
                     if b <= TRUNCATION:
                         b = min(b, 0.0)
                         gain += n[m] * (math.log(s) - LOG_TRUNCATION)
@@ -120,33 +126,35 @@ def _gather(maps, y, x, c, n):
 
 
 @kernel
-def _scan(maps, y, x):
+def _scan(maps, y, x, signal):
     """Return the sum of all signals, and the smallest ratio of background to signal."""
     total, least = 0.0, np.inf
     for plane in range(maps.half.shape[0]):
         y0, y1, x0, x1 = _window(maps, plane, y, x)
         for row in range(y0, y1):
-            for column in range(x0, x1):
-                s = _signal(maps, plane, y, x, row, column)
-                if s > 0.0:
-                    total += s
-                    least = min(least, maps.background[plane, row, column] / s)
+            _fill_row(maps, plane, y, x, row, x0, x1, signal)
+            background = maps.background[plane, row, x0:x1]
+            for i in range(x1 - x0):
+                if signal[i] > 0.0:
+                    total += signal[i]
+                    least = min(least, background[i] / signal[i])
     return total, least
 
 
 @kernel
-def _negative(maps, y, x, norm):
+def _negative(maps, y, x, norm, signal):
     """Return what must be added to empty pixels to make none negative, and its slope."""
     value, slope = 0.0, 0.0
     for plane in range(maps.half.shape[0]):
         y0, y1, x0, x1 = _window(maps, plane, y, x)
         for row in range(y0, y1):
-            for column in range(x0, x1):
-                s = _signal(maps, plane, y, x, row, column)
-                mu = maps.background[plane, row, column] + norm * s
-                if s > 0.0 and mu < 0.0:
+            _fill_row(maps, plane, y, x, row, x0, x1, signal)
+            background = maps.background[plane, row, x0:x1]
+            for i in range(x1 - x0):
+                mu = background[i] + norm * signal[i]
+                if mu < 0.0 and signal[i] > 0.0:
                     value -= mu
-                    slope -= s
+                    slope -= signal[i]
     return value, slope
 
 
@@ -164,19 +172,21 @@ def _sums(c, n, m, norm):
 @kernel
 def _logarithms(c, n, m, norm):
     """Return the sum of ``n log(norm + c)``, where that is positive."""
+    # A product of few factors is as precise as the sum of their logarithms, and faster.
     total, product = 0.0, 1.0
     for j in range(m):
         t = norm + c[j]
         if not t > 0.0:
             continue
-        # A product of few factors is as precise as the sum of their logarithms, and faster.
-        if n[j] == 1.0 and 1e-60 < t < 1e60:
+        if n[j] == 1.0:
             product *= t
-            if not 1e-200 < product < 1e200:
-                total += math.log(product)
-                product = 1.0
+        elif n[j] == 2.0:
+            product *= t * t
         else:
             total += n[j] * math.log(t)
+        if not 1e-100 < product < 1e100:
+            total += math.log(product)
+            product = 1.0
     return total + math.log(product)
 
 
@@ -225,7 +235,7 @@ def _above(c, n, m, total, norm, curvature, rise):
 
 
 @kernel
-def _below(maps, y, x, c, n, m, total, norm, curvature, rise, least):
+def _below(maps, y, x, c, n, m, total, norm, curvature, rise, least, scratch):
     """Return the norm below the best one at which the statistic has grown by ``rise``.
 
     Below minus ``least``, empty pixels may be negative; they count as zero.
@@ -241,7 +251,7 @@ def _below(maps, y, x, c, n, m, total, norm, curvature, rise, least):
         height = 2.0 * ((at - norm) * total - _logarithms(c, n, m, at) + start) - rise
         slope = 2.0 * (total - _sums(c, n, m, at)[0])
         if at < -least:
-            more = _negative(maps, y, x, at)
+            more = _negative(maps, y, x, at, scratch)
             height, slope = height + 2.0 * more[0], slope + 2.0 * more[1]
         if height > 0.0:
             low = at
@@ -257,7 +267,7 @@ def _below(maps, y, x, c, n, m, total, norm, curvature, rise, least):
 
 
 @kernel
-def _sensitivity(maps, y, x, signal, background, rise):
+def _sensitivity(maps, y, x, signal, background, rise, scratch):
     """Return the norm of which a TS of ``rise`` is expected.
 
     The square root of the expected TS is concave and nearly a straight line.
@@ -266,10 +276,11 @@ def _sensitivity(maps, y, x, signal, background, rise):
     for plane in range(maps.half.shape[0]):
         y0, y1, x0, x1 = _window(maps, plane, y, x)
         for row in range(y0, y1):
-            for column in range(x0, x1):
-                s = _signal(maps, plane, y, x, row, column)
+            _fill_row(maps, plane, y, x, row, x0, x1, scratch)
+            for i in range(x1 - x0):
+                s = scratch[i]
                 if s > 0.0:
-                    b = max(maps.background[plane, row, column], TRUNCATION)
+                    b = max(maps.background[plane, row, x0 + i], TRUNCATION)
                     signal[m], background[m] = s, b
                     total, information, m = total + s, information + s * s / b, m + 1
     # From below: what it would be with much background, or with the largest logarithm there is.
@@ -317,13 +328,14 @@ def ts_positions(maps, positions, totals, ratios, options, rises, out):
     size = 0
     for plane in range(maps.half.shape[0]):
         size += (2 * maps.half[plane, 0] + 1) * (2 * maps.half[plane, 1] + 1)
-    c, n, limit = np.empty(size), np.empty(size), _NOISE * np.max(totals)
+    c, n, scratch = np.empty(size), np.empty(size), np.empty(maps.spread.shape[2])
+    limit = _NOISE * np.max(totals)
     for i in range(positions.shape[0]):
         y, x = positions[i, 0], positions[i, 1]
         total, least = totals[y, x], ratios[y, x]
         known = total <= limit
         if known:
-            total, least = _scan(maps, y, x)
+            total, least = _scan(maps, y, x, scratch)
         out[i] = np.nan
         if not total > 0.0:
             out[i, 2] = out[i, 4] = 0.0
@@ -333,17 +345,17 @@ def ts_positions(maps, positions, totals, ratios, options, rises, out):
         if m > 0:
             norm, steps = _best(c, n, m, total)
         if not known and (m == 0 or norm < -least):
-            least = _scan(maps, y, x)[1]
+            least = _scan(maps, y, x, scratch)[1]
         if m == 0 or norm < -least:
             norm = -least
         curvature = _sums(c, n, m, norm)[1]
         ts = 2.0 * (gain + _logarithms(c, n, m, norm) - _logarithms(c, n, m, 0.0) - norm * total)
         out[i, 0], out[i, 1], out[i, 2], out[i, 3], out[i, 4] = norm, curvature, ts, steps, total
         if options & ERRORS:
-            down = _below(maps, y, x, c, n, m, total, norm, curvature, rises[0], least)
+            down = _below(maps, y, x, c, n, m, total, norm, curvature, rises[0], least, scratch)
             out[i, 5] = norm - down
             out[i, 6] = _above(c, n, m, total, norm, curvature, rises[0]) - norm
         if options & LIMIT:
             out[i, 7] = _above(c, n, m, total, norm, curvature, rises[1])
         if options & SENSITIVITY:
-            out[i, 8] = _sensitivity(maps, y, x, c, n, rises[2])
+            out[i, 8] = _sensitivity(maps, y, x, c, n, rises[2], scratch)
