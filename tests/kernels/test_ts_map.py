@@ -36,7 +36,7 @@ def maps_of(counts, background, exposure, spread, layers=None, half=None) -> Pos
         half = np.tile(np.array(spread.shape[1:]) // 2, (len(counts), 1))
     return PositionMaps(
         first=first,
-        column=np.nonzero(counts)[2],
+        column=np.ascontiguousarray(np.nonzero(counts)[2]),
         counts=counts[counts > 0],
         background=np.asarray(background, dtype=float),
         exposure=np.asarray(exposure, dtype=float),
@@ -50,7 +50,7 @@ def solve(maps, options=ALL, positions=None, totals=None) -> dict:
     """Return the results at all positions, the sums of signals found by the kernel itself."""
     shape = maps.background.shape[1:]
     if positions is None:
-        positions = np.argwhere(np.ones(shape, dtype=bool))
+        positions = np.ascontiguousarray(np.argwhere(np.ones(shape, dtype=bool)))
     totals = np.zeros(shape) if totals is None else totals
     ratios = np.zeros(shape)
     out = np.empty((len(positions), len(RESULTS)))
@@ -145,8 +145,11 @@ def test_sensitivity_of_one_pixel_is_that_of_li_and_ma_for_a_known_background():
 
 
 def test_no_counts_leave_the_smallest_norm_and_a_limit():
-    found = solve(maps_of(np.zeros((1, 5, 5)), np.full((1, 5, 5), 0.1), np.ones((1, 5, 5)),
-                          [gaussian(2, 1.0)]))
+    found = solve(
+        maps_of(
+            np.zeros((1, 5, 5)), np.full((1, 5, 5), 0.1), np.ones((1, 5, 5)), [gaussian(2, 1.0)]
+        )
+    )
     peak, total = gaussian(2, 1.0).max(), found["total"]
     np.testing.assert_allclose(found["norm"], -0.1 / peak)
     np.testing.assert_allclose(found["ts"], 0.2 / peak * total)
@@ -179,8 +182,9 @@ def test_counts_without_background_are_finite():
 
 
 def test_a_kernel_may_be_larger_than_the_map():
-    check_twin(maps_of([[[3, 0], [1, 0]]], np.ones((1, 2, 2)), np.ones((1, 2, 2)),
-                       [gaussian(5, 2.0)]))
+    check_twin(
+        maps_of([[[3, 0], [1, 0]]], np.ones((1, 2, 2)), np.ones((1, 2, 2)), [gaussian(5, 2.0)])
+    )
 
 
 def test_noise_of_a_convolution_is_added_up_anew():
@@ -199,7 +203,7 @@ def test_what_is_not_asked_for_is_nan():
 
 def test_results_do_not_depend_on_the_order_of_positions():
     maps = simulated(6, 0.5)
-    positions = np.argwhere(np.ones(maps.background.shape[1:], dtype=bool))
+    positions = np.ascontiguousarray(np.argwhere(maps.background[0] >= 0))
     there, back = solve(maps, positions=positions), solve(maps, positions=positions[::-1].copy())
     for name in RESULTS:
         np.testing.assert_array_equal(there[name], back[name][::-1])

@@ -166,7 +166,7 @@ def group_of(cubes: Sequence[Cubes], bins: slice, *, summed: bool, expected: boo
         return None
     return Group(
         maps=_maps(planes),
-        positions=np.argwhere(covered),
+        positions=np.ascontiguousarray(np.argwhere(covered)),
         totals=np.sum([_correlate(plane) for plane in planes], axis=0),
         ratios=np.min([_least_ratios(plane) for plane in planes], axis=0),
         background=np.sum([_box(plane.background, plane.spread) for plane in planes], axis=0),

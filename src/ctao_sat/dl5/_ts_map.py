@@ -302,7 +302,9 @@ def _maps(datasets, axis, bands, groups, quantities, selected) -> Maps:
     maps = Maps()
     for name in names:
         # In Gammapy's maps NaN becomes True: positions that were not fitted have not failed.
-        m = Map.from_geom(geom, data=np.full(geom.data_shape, True if name == "success" else np.nan))
+        m = Map.from_geom(
+            geom, data=np.full(geom.data_shape, True if name == "success" else np.nan)
+        )
         for i, (group, values) in enumerate(zip(groups, quantities, strict=True)):
             if group is not None:
                 m.data[(i, *group.positions.T)] = values[name]

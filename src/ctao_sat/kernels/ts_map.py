@@ -5,9 +5,9 @@ At a position, a source of norm x predicts in pixel j of some planes (energies, 
     mu_j = b_j + x s_j,    s_j = sum_l K_l[j - position] Y_l[j],
 
 with K_l a kernel that falls off from the position, Y_l an exposure, l the layers of the plane. Only
-pixels with counts have a logarithm, and they enter by c_j = b_j / s_j alone: with S the sum of all s,
+pixels with counts have a logarithm, and they enter by q_j = s_j / b_j alone: with S the sum of all s,
 
-    TS(x) / 2 = sum_j n_j log((x + c_j) / c_j) - x S,    and S = h(x) = sum_j n_j / (x + c_j)
+    TS(x) / 2 = sum_j n_j log(1 + x q_j) - x S,    and S = h(x) = sum_j n_j q_j / (1 + x q_j)
 
 at the best norm. 1 / h is concave and nearly a straight line (it is one for a single pixel), so that
 Newton's method finds the root of 1 / h - 1 / S in a few steps. S comes from a convolution.
@@ -75,6 +75,25 @@ class PositionMaps(NamedTuple):
     half: np.ndarray
 
 
+class _Pixels(NamedTuple):
+    """Pixels with counts and signal around a position.
+
+    ``ratios`` and ``counts`` of the first ``m`` have a background, those from ``last`` on have none;
+    ``slope`` and ``curvature`` are h and minus its derivative at norm 0 of the former, ``pole`` is
+    the norm at which h is infinite.
+    """
+
+    ratios: np.ndarray
+    counts: np.ndarray
+    m: int
+    last: int
+    gain: float
+    total: float
+    slope: float
+    curvature: float
+    pole: float
+
+
 @kernel
 def _window(maps, plane, y, x):
     """Return rows and columns of the map that the kernels of a plane cover."""
@@ -96,33 +115,69 @@ def _fill_row(maps, plane, y, x, row, x0, x1, signal):
 
 
 @kernel
-def _gather(maps, y, x, c, n):
+def _weights(maps):
+    """Return exposure over background of the pixels with counts, and that background.
+
+    Shapes (n_layers_of_a_plane, n_filled) and (n_filled,); exposure alone where there is none.
+    """
+    most = np.max(np.diff(maps.layers))
+    weight, base = np.zeros((most, maps.column.shape[0])), np.empty(maps.column.shape[0])
+    for plane in range(maps.half.shape[0]):
+        for row in range(maps.background.shape[1]):
+            for j in range(maps.first[plane, row, 0], maps.first[plane, row, -1]):
+                base[j] = maps.background[plane, row, maps.column[j]]
+                scale = 1.0 / base[j] if base[j] > TRUNCATION else 1.0
+                for layer in range(maps.layers[plane], maps.layers[plane + 1]):
+                    y = maps.exposure[layer, row, maps.column[j]]
+                    weight[layer - maps.layers[plane], j] = y * scale
+    return weight, base
+
+
+@kernel
+def _gather(maps, weight, base, y, x, q, n):
     """Fill ratios and counts of pixels with both counts and signal.
 
-    Returns their number, and the gain in the logarithms where nothing else is predicted: of s
-    over the smallest prediction that Gammapy allows.
+    Returns a `_Pixels`. Where nothing but the source is predicted there is no q: such pixels are
+    kept at the end of the arrays, with b / s, and ``gain`` is what the logarithms have more than
+    log(x + b / s), over those of the smallest prediction that Gammapy allows.
     """
     # Local names: to hand over all arrays for each pixel takes longer than the pixel.
-    first, columns, counts, layers = maps.first, maps.column, maps.counts, maps.layers
-    spread, exposure, background = maps.spread, maps.exposure, maps.background
+    first, columns, counts, layers, spread = (
+        maps.first,
+        maps.column,
+        maps.counts,
+        maps.layers,
+        maps.spread,
+    )
     up, left = spread.shape[1] // 2 - y, spread.shape[2] // 2 - x
-    m, gain = 0, 0.0
+    m, last, gain, counted = 0, n.shape[0], 0.0, 0.0
+    slope, curvature, highest, pole = 0.0, 0.0, 0.0, -np.inf
     for plane in range(maps.half.shape[0]):
         y0, y1, x0, x1 = _window(maps, plane, y, x)
         for row in range(y0, y1):
             for j in range(first[plane, row, x0], first[plane, row, x1]):
-                column, s = columns[j], 0.0
+                s = 0.0
                 for layer in range(layers[plane], layers[plane + 1]):
-                    s += spread[layer, row + up, column + left] * exposure[layer, row, column]
-                if s > 0.0:
-                    b = background[plane, row, column]
-                    n[m] = counts[j]
-                    if b <= TRUNCATION:
-                        b = min(b, 0.0)
-                        gain += n[m] * (math.log(s) - LOG_TRUNCATION)
-                    c[m] = b / s
+                    k = spread[layer, row + up, columns[j] + left]
+                    s += k * weight[layer - layers[plane], j]
+                if not s > 0.0:
+                    continue
+                counted += counts[j]
+                if base[j] > TRUNCATION:
+                    q[m], n[m] = s, counts[j]
+                    term = s * counts[j]
+                    slope += term
+                    curvature += term * s
+                    highest = max(highest, s)
                     m += 1
-    return m, gain
+                else:
+                    last -= 1
+                    q[last], n[last] = min(base[j], 0.0) / s, counts[j]
+                    pole = max(pole, -q[last])
+                    gain += n[last] * (math.log(s) - LOG_TRUNCATION)
+    if m > 0:
+        pole = max(pole, -1.0 / highest)
+    return _Pixels(q, n, m, last, gain, counted, slope, curvature, pole)
 
 
 @kernel
@@ -159,25 +214,29 @@ def _negative(maps, y, x, norm, signal):
 
 
 @kernel
-def _sums(c, n, m, norm):
+def _sums(pixels, norm):
     """Return h and minus its derivative."""
+    q, n = pixels.ratios, pixels.counts
     h, slope = 0.0, 0.0
-    for j in range(m):
-        r = 1.0 / (norm + c[j])
+    for j in range(pixels.m):
+        r = q[j] / (1.0 + norm * q[j])
+        h += n[j] * r
+        slope += n[j] * r * r
+    for j in range(pixels.last, n.shape[0]):
+        r = 1.0 / (norm + q[j])
         h += n[j] * r
         slope += n[j] * r * r
     return h, slope
 
 
 @kernel
-def _logarithms(c, n, m, norm):
-    """Return the sum of ``n log(norm + c)``, where that is positive."""
+def _logarithms(pixels, norm):
+    """Return half of the gain in TS by the pixels with counts."""
+    q, n = pixels.ratios, pixels.counts
     # A product of few factors is as precise as the sum of their logarithms, and faster.
-    total, product = 0.0, 1.0
-    for j in range(m):
-        t = norm + c[j]
-        if not t > 0.0:
-            continue
+    total, product = pixels.gain, 1.0
+    for j in range(pixels.m):
+        t = 1.0 + norm * q[j]
         if n[j] == 1.0:
             product *= t
         elif n[j] == 2.0:
@@ -187,44 +246,45 @@ def _logarithms(c, n, m, norm):
         if not 1e-100 < product < 1e100:
             total += math.log(product)
             product = 1.0
+    for j in range(pixels.last, n.shape[0]):
+        total += n[j] * math.log(norm + q[j])
     return total + math.log(product)
 
 
 @kernel
-def _best(c, n, m, total):
+def _best(pixels, total):
     """Return the norm where h is the sum of signals, and the steps it took."""
-    nearest, at, counts = np.inf, 0.0, 0.0
-    for j in range(m):
-        counts += n[j]
-        if c[j] < nearest:
-            nearest, at = c[j], n[j]
-    low, high = at / total - nearest, counts / total - nearest
-    x = min(max(0.0, low), high)
+    low, high = pixels.pole, pixels.total / total + pixels.pole
+    if low < 0.0 < high and pixels.last == pixels.counts.shape[0]:
+        x, h, slope = 0.0, pixels.slope, pixels.curvature
+    else:
+        x = high
+        h, slope = _sums(pixels, x)
     for i in range(_MOST_STEPS):
-        h, slope = _sums(c, n, m, x)
         if h > total:
-            low = max(low, x)
+            low = x
         else:
-            high = min(high, x)
+            high = x
         new = x + (h / total - 1.0) * h / slope
         if not low <= new <= high:
             new = 0.5 * (low + high)
         if abs(new - x) <= _SHARP / math.sqrt(slope) or new == x:
             return new, i + 1
         x = new
+        h, slope = _sums(pixels, x)
     return np.nan, _MOST_STEPS
 
 
 @kernel
-def _above(c, n, m, total, norm, curvature, rise):
+def _above(pixels, total, norm, curvature, rise):
     """Return the norm above the best one at which the statistic has grown by ``rise``."""
-    if m == 0:
+    if not pixels.total > 0.0:
         return norm + 0.5 * rise / total
-    start = _logarithms(c, n, m, norm)
+    start = _logarithms(pixels, norm)
     x = norm + math.sqrt(rise / curvature)
     for _ in range(_MOST_STEPS):
-        height = 2.0 * ((x - norm) * total - _logarithms(c, n, m, x) + start) - rise
-        step = height / (2.0 * (total - _sums(c, n, m, x)[0]))
+        height = 2.0 * ((x - norm) * total - _logarithms(pixels, x) + start) - rise
+        step = height / (2.0 * (total - _sums(pixels, x)[0]))
         # Convex: beyond the end, each step ends beyond it.
         x -= step
         if not x > norm:
@@ -235,21 +295,21 @@ def _above(c, n, m, total, norm, curvature, rise):
 
 
 @kernel
-def _below(maps, y, x, c, n, m, total, norm, curvature, rise, least, scratch):
+def _below(maps, y, x, pixels, total, norm, curvature, rise, least, scratch):
     """Return the norm below the best one at which the statistic has grown by ``rise``.
 
     Below minus ``least``, empty pixels may be negative; they count as zero.
     """
-    if m == 0:
+    if not pixels.total > 0.0:
         return np.nan
-    low, high = -np.min(c[:m]), norm
-    start = _logarithms(c, n, m, norm)
+    low, high = pixels.pole, norm
+    start = _logarithms(pixels, norm)
     at = norm - math.sqrt(rise / curvature)
     if not low < at < high:
         at = 0.5 * (low + high)
     for _ in range(_MOST_STEPS):
-        height = 2.0 * ((at - norm) * total - _logarithms(c, n, m, at) + start) - rise
-        slope = 2.0 * (total - _sums(c, n, m, at)[0])
+        height = 2.0 * ((at - norm) * total - _logarithms(pixels, at) + start) - rise
+        slope = 2.0 * (total - _sums(pixels, at)[0])
         if at < -least:
             more = _negative(maps, y, x, at, scratch)
             height, slope = height + 2.0 * more[0], slope + 2.0 * more[1]
@@ -329,7 +389,8 @@ def ts_positions(maps, positions, totals, ratios, options, rises, out):
     size = 0
     for plane in range(maps.half.shape[0]):
         size += (2 * maps.half[plane, 0] + 1) * (2 * maps.half[plane, 1] + 1)
-    c, n, scratch = np.empty(size), np.empty(size), np.empty(maps.spread.shape[2])
+    q, n, scratch = np.empty(size), np.empty(size), np.empty(maps.spread.shape[2])
+    weight, base = _weights(maps)
     limit = _NOISE * np.max(totals)
     for i in range(positions.shape[0]):
         y, x = positions[i, 0], positions[i, 1]
@@ -341,22 +402,22 @@ def ts_positions(maps, positions, totals, ratios, options, rises, out):
         if not total > 0.0:
             out[i, 2] = out[i, 4] = 0.0
             continue
-        m, gain = _gather(maps, y, x, c, n)
+        pixels = _gather(maps, weight, base, y, x, q, n)
         norm, steps = -least, 0
-        if m > 0:
-            norm, steps = _best(c, n, m, total)
-        if not known and (m == 0 or norm < -least):
+        if pixels.total > 0.0:
+            norm, steps = _best(pixels, total)
+        if not known and (steps == 0 or norm < -least):
             least = _scan(maps, y, x, scratch)[1]
-        if m == 0 or norm < -least:
+        if steps == 0 or norm < -least:
             norm = -least
-        curvature = _sums(c, n, m, norm)[1]
-        ts = 2.0 * (gain + _logarithms(c, n, m, norm) - _logarithms(c, n, m, 0.0) - norm * total)
+        curvature = _sums(pixels, norm)[1]
+        ts = 2.0 * (_logarithms(pixels, norm) - norm * total)
         out[i, 0], out[i, 1], out[i, 2], out[i, 3], out[i, 4] = norm, curvature, ts, steps, total
         if options & ERRORS:
-            down = _below(maps, y, x, c, n, m, total, norm, curvature, rises[0], least, scratch)
+            down = _below(maps, y, x, pixels, total, norm, curvature, rises[0], least, scratch)
             out[i, 5] = norm - down
-            out[i, 6] = _above(c, n, m, total, norm, curvature, rises[0]) - norm
+            out[i, 6] = _above(pixels, total, norm, curvature, rises[0]) - norm
         if options & LIMIT:
-            out[i, 7] = _above(c, n, m, total, norm, curvature, rises[1])
+            out[i, 7] = _above(pixels, total, norm, curvature, rises[1])
         if options & SENSITIVITY:
-            out[i, 8] = _sensitivity(maps, y, x, c, n, rises[2], scratch)
+            out[i, 8] = _sensitivity(maps, y, x, q, n, rises[2], scratch)
