@@ -1,6 +1,7 @@
 """Maps of the test statistic: against Gammapy's estimator, and at their edges."""
 
 import logging
+import warnings
 
 import astropy.units as u
 import numpy as np
@@ -41,7 +42,7 @@ def simulated(seed=1, sigma=0.06, name="simulated") -> MapDataset:
     dataset.background.data[...] = np.array([2.0, 1.0, 0.4, 0.1])[:, None, None]
     offset = geom.to_image().separation(geom.center_skydir).to_value("deg")
     area = np.geomspace(0.5, 2, 6)[:, None, None] * np.exp(-((offset / 0.8) ** 2))
-    dataset.exposure.quantity = 1e14 * area * u.Unit("cm2 s")
+    dataset.exposure.quantity = 3e14 * area * u.Unit("cm2 s")
     dataset.models = [source()]
     dataset.fake(random_state=seed)
     dataset.models = None
@@ -60,13 +61,14 @@ def holed(dataset: MapDataset) -> MapDataset:
     copy.mask_safe.data[3, :, 15:] = False
     copy.mask_safe.data[:, 5:7, 5:7] = False
     copy.exposure.data[:, :, :8] = 0.0
-    copy.background.data[1, 20, 20] = np.nan
     return copy
 
 
 def gammapy(datasets, model, **options) -> FluxMaps:
     """Return what Gammapy finds with sharp root finding."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        # Its start values divide by an exposure of zero; they are of no use here.
+        warnings.filterwarnings("ignore", "Use of fft convolution", RuntimeWarning)
         return TSMapEstimator(model, kernel_width=WIDTH, rtol=1e-10, n_jobs=1, **options).run(
             datasets
         )
@@ -75,6 +77,8 @@ def gammapy(datasets, model, **options) -> FluxMaps:
 def compare(ours: FluxMaps, theirs: FluxMaps, names=()) -> None:
     """Compare all quantities where Gammapy has succeeded."""
     ok = np.isfinite(theirs["ts"].data) & (theirs.success.data == 1)
+    # Without any exposure around, Gammapy has a norm of -1e14; ours is NaN.
+    ok &= ~(theirs.norm.data < -1e13)
     assert ok.sum() > 300
     np.testing.assert_array_equal(
         ours.geom.axes["energy"].edges.value, theirs.geom.axes["energy"].edges.value
@@ -102,15 +106,12 @@ def test_agrees_with_gammapy(dataset, options):
     selection = ["errn-errp", "ul"]
     ours = dl5.ts_map(data, source(), kernel_width=WIDTH, selection_optional=selection, **options)
     theirs = gammapy(data, source(), selection_optional=selection, **options)
-    # Next to a NaN in one energy Gammapy has NaN at the position, and its roots fail around it.
-    near = np.hypot(*(np.mgrid[:25, :25] - 20)) < 8
-    theirs.success.data[:, near] = False
     compare(ours, theirs, ["norm_errn", "norm_errp", "norm_ul"])
 
 
 def test_several_datasets_and_models_are_taken_jointly(dataset):
     data = Datasets([dataset.copy(name="one"), simulated(2, 0.1, "two")])
-    data.models = [source(GaussianSpatialModel(lon_0="0.2 deg", sigma="0.1 deg"))]
+    data.models = [source(GaussianSpatialModel(lon_0="0.1 deg", sigma="0.03 deg"))]
     extended = source(DiskSpatialModel(r_0="0.1 deg"))
     compare(dl5.ts_map(data, extended, kernel_width=WIDTH), gammapy(data, extended))
 
@@ -140,7 +141,6 @@ def test_expected_weights_give_the_flux_back():
     data.models = None
     norm = {}
     for weighting in ("mean", "expected"):
-        # Such a PSF depends strongly on energy.
         maps = dl5.ts_map(data, source(), kernel_width=WIDTH, energy_weighting=weighting)
         norm[weighting] = maps.norm.data[CENTRE]
     # The kernels of one PSF are the same at all energies: so is the answer.
@@ -207,6 +207,16 @@ def test_a_band_without_background_is_empty_and_said(dataset, caplog):
     assert "background" in caplog.text
     assert np.isfinite(maps.ts.data[0]).all()
     assert np.isnan(maps.ts.data[1]).all()
+
+
+def test_background_that_is_not_finite_is_masked(dataset):
+    broken, masked = dataset.copy(name="broken"), dataset.copy(name="masked")
+    broken.background.data[1, 20, 20] = np.nan
+    masked.mask_safe.data[1, 20, 20] = False
+    ours = dl5.ts_map(broken, source(), kernel_width=WIDTH)
+    expected = dl5.ts_map(masked, source(), kernel_width=WIDTH)
+    np.testing.assert_allclose(ours.ts.data, expected.ts.data, rtol=1e-12, atol=1e-12)
+    assert np.isfinite(ours.ts.data).all()
 
 
 def test_nothing_is_changed_and_workers_give_the_same(dataset):

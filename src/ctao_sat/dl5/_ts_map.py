@@ -135,6 +135,7 @@ def ts_map(
     >>> dataset.counts.data[0, 5, 5] = 7
     >>> maps = dl5.ts_map(dataset)
     >>> print(f"{maps.sqrt_ts.data[0, 5, 5]:.2f}, {maps.npred_excess.data[0, 5, 5]:.2f} counts")
+    3.90, 6.00 counts
     """
     datasets = Datasets(datasets)
     model = _default_model() if model is None else model
