@@ -57,6 +57,7 @@ html_sidebars = {
         "recipe-spectrum-1d",
         "simulation",
         "spectral-kernels",
+        "ts-maps",
         "tutorial-vela",
     )
 }
@@ -65,6 +66,7 @@ html_sidebars = {
 # Examples whose images their pages show.
 FIGURES = {
     "irf_performance.py": ["irf-performance.png"],
+    "ts_map.py": ["ts-map.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
 }
 

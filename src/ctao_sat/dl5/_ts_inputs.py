@@ -19,6 +19,9 @@ from ctao_sat.likelihood import KernelCache
 
 __all__ = ["Cubes", "Group", "group_of", "read_cubes"]
 
+# Of the peak of a kernel.
+_NOISE = 1e-7
+
 
 @dataclass(frozen=True)
 class Cubes:
@@ -117,15 +120,24 @@ def _read(dataset: MapDataset, model: SkyModel, kernel: WcsNDMap, kernels: Kerne
     npred = dataset.npred().data
     mask = np.isfinite(npred)
     if dataset.mask is not None:
-        mask &= dataset.mask.data
+        mask &= dataset.mask.data.astype(bool)
     return Cubes(
         counts=np.where(mask, dataset.counts.data, 0.0),
         background=np.where(mask, npred, 0.0),
         mask=mask,
         exposure=_exposure(dataset),
         response=_response(dataset, model, kernels),
-        kernel=np.ascontiguousarray(kernel.data, dtype=float),
+        kernel=_without_noise(kernel.data.astype(float)),
     )
+
+
+def _without_noise(kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel without the noise of convolutions in single precision, which is negative, too.
+
+    A position from which only noise reaches exposure would have a norm that means nothing.
+    """
+    least = _NOISE * kernel.max(axis=(1, 2), keepdims=True)
+    return np.where(kernel > least, kernel, 0.0)
 
 
 def _exposure(dataset: MapDataset) -> np.ndarray:
