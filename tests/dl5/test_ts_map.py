@@ -88,8 +88,11 @@ def compare(ours: FluxMaps, theirs: FluxMaps, names=()) -> None:
         here, there = ours[name].data, theirs[name].data
         some = ok & np.isfinite(there)
         assert some.sum() > 300, name
-        # Gammapy's logarithms are in single precision.
-        np.testing.assert_allclose(here[some], there[some], rtol=3e-5, atol=3e-5, err_msg=name)
+        # Gammapy's logarithms and the tails of its kernels are in single precision; where those
+        # tails alone reach exposure, errors are large.
+        error = theirs["norm_err"].data[some] if name.startswith("norm") else 0.0
+        bound = 3e-5 * (1 + np.abs(there[some])) + 1e-4 * error
+        assert (np.abs(here[some] - there[some]) <= bound).all(), name
 
 
 @pytest.mark.parametrize(

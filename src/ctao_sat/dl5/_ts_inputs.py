@@ -132,7 +132,7 @@ def _read(dataset: MapDataset, model: SkyModel, kernel: WcsNDMap, kernels: Kerne
 
 
 def _without_noise(kernel: np.ndarray) -> np.ndarray:
-    """Return a kernel without the noise of convolutions in single precision, which is negative, too.
+    """Return a kernel without the noise of convolutions in single precision, of either sign.
 
     A position from which only noise reaches exposure would have a norm that means nothing.
     """

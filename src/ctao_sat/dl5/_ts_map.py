@@ -162,13 +162,18 @@ def ts_map(
         {} if group is None else _quantities(group, result, n_sigma)
         for group, result in zip(groups, results, strict=True)
     ]
-    meta = {"n_sigma": n_sigma, "n_sigma_ul": n_sigma_ul}
-    meta |= {"n_sigma_sensitivity": n_sigma_sensitivity, "energy_weighting": energy_weighting}
+    meta = {
+        "n_sigma": n_sigma,
+        "n_sigma_ul": n_sigma_ul,
+        "n_sigma_sensitivity": n_sigma_sensitivity,
+        "energy_weighting": energy_weighting,
+        "fallbacks": [],
+    }
     return FluxMaps(
         data=_maps(datasets, axis, bands, groups, quantities, selected),
         reference_model=model,
         gti=datasets.gti,
-        meta={**meta, "fallbacks": []},
+        meta=meta,
     )
 
 
