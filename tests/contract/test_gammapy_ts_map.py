@@ -23,13 +23,17 @@ class Adapter(TSMapEstimator):
         """Return the maps."""
         if self.downsampling_factor:
             return super().run(datasets)
+        selection = list(self.selection_optional or ())
+        if len(selection) == 4:
+            # Its "all": scans are left to Gammapy, and take long.
+            selection.remove("stat_scan")
         try:
             maps = dl5.ts_map(
                 datasets if dataset is None else dataset,
                 self.kernel_model,
                 energy_edges=self.energy_edges,
                 kernel_width=self.kernel_width,
-                selection_optional=self.selection_optional or (),
+                selection_optional=selection,
                 sum_over_energy_groups=self.sum_over_energy_groups,
                 n_sigma=self.n_sigma,
                 n_sigma_ul=self.n_sigma_ul,
