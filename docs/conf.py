@@ -60,6 +60,7 @@ html_sidebars = {
         "spectral-kernels",
         "toys-and-limits",
         "temporal-models",
+        "ts-maps",
         "tutorial-vela",
     )
 }
@@ -70,6 +71,7 @@ FIGURES = {
     "irf_performance.py": ["irf-performance.png"],
     "temporal_models.py": ["temporal-models.png", "temporal-gti.png"],
     "reduce_maps.py": ["reduction-maps.png"],
+    "ts_map.py": ["ts-map.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
     "toys.py": ["toys-profile.png", "toys-contours.png", "toys-pulls.png", "toys-coverage.png"],
 }

@@ -21,7 +21,8 @@ the statistic along a parameter, around two          `profile`, `contour`
 how often errors and limits hold the truth           `exact_coverage`
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
 a flux per run or interval                           `light_curve`; ``LightCurveEstimator``
-a map of excess, significance or TS                  ``ExcessMapEstimator``, ``TSMapEstimator``
+a map of a source's TS, flux and limits              `ts_map`; ``TSMapEstimator``
+a map of excess, significance                        ``ExcessMapEstimator``
 peaks in such a map                                  `find_peaks`, `find_peaks_in_flux_map`
 a profile along a line or radius                     ``FluxProfileEstimator``
 the faintest flux that can be detected               `sensitivity`; ``SensitivityEstimator``
@@ -253,10 +254,13 @@ from ctao_sat.dl5._light_curve import light_curve
 from ctao_sat.dl5._limits import asymmetric_errors, upper_limit
 from ctao_sat.dl5._scans import contour, profile
 from ctao_sat.dl5._sensitivity import sensitivity
+from ctao_sat.dl5._ts_map import ts_map
 
 # fmt: off
-__all__ = ["fit", "flux_points", "light_curve", "sensitivity"]
-__all__ += ["asymmetric_errors", "contour", "exact_coverage", "profile", "upper_limit"]
+__all__ = [
+    "asymmetric_errors", "contour", "exact_coverage", "fit", "flux_points", "light_curve", "profile",
+    "sensitivity", "ts_map", "upper_limit",
+]
 __all__ += [  # gammapy.astro.darkmatter
     "BurkertProfile", "DMProfile", "DarkMatterAnnihilationSpectralModel",
     "DarkMatterDecaySpectralModel", "EinastoProfile", "IsothermalProfile", "JFactory",
