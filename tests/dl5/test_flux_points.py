@@ -94,19 +94,19 @@ def test_other_parameters_are_fitted_again(small, kind):
         datasets.models = [*datasets.models, second]
     edges = [1, 3, 20] * u.TeV
     before = datasets.models.parameters.value.copy()
-    options = {"selection_optional": "all", "reoptimize": True}
-    ours = dl5.flux_points(datasets, edges, name, **options)
+    ours = dl5.flux_points(datasets, edges, name, reoptimize=True)
     assert ours.meta["fallbacks"] == []
     assert np.array_equal(datasets.models.parameters.value, before)
-    theirs = gammapy(datasets, edges, name, **options)
+    # Its limits, which it fits again and again, take minutes.
+    theirs = gammapy(datasets, edges, name, reoptimize=True)
     alone = dl5.flux_points(datasets, edges, name)
-    assert np.all(data(ours, "norm_err") > data(alone, "norm_err"))
-    ul, error = data(ours, "norm_ul"), data(ours, "norm_err")
-    for column in ("norm", "norm_ul", "norm_errp", "norm_errn"):
-        np.testing.assert_array_less(np.abs(data(ours, column) - data(theirs, column)), 0.05 * ul)
+    error = data(ours, "norm_err")
+    assert np.all(error > data(alone, "norm_err"))
+    assert np.all(data(ours, "norm_ul") - data(ours, "norm") > 1.5 * error)
+    assert np.max(np.abs(data(ours, "norm") - data(theirs, "norm")) / error) < SIGMA
     assert np.nanmax(data(ours, "stat") - data(theirs, "stat")) < 1e-4
-    np.testing.assert_allclose(data(ours, "ts"), data(theirs, "ts"), atol=0.05)
-    assert np.all(error > 0)
+    for column in ("ts", "npred", "npred_excess"):
+        np.testing.assert_allclose(data(ours, column), data(theirs, column), rtol=5e-3, atol=0.05)
 
 
 def test_masks_priors_and_limits_of_the_norm(small):
