@@ -1,8 +1,8 @@
 """A pytest plugin that runs Gammapy's own tests of flux points with ``dl5.flux_points``.
 
 Load it into a process of its own: ``python -m pytest -p switched_flux_points --pyargs gammapy...``.
-It changes Gammapy's ``FluxPointsEstimator`` there. What the verb has no option for, and data without
-models, stay Gammapy's.
+It changes Gammapy's ``FluxPointsEstimator`` there. What the verb has no option for, and data
+without models, stay Gammapy's.
 """
 
 from gammapy.datasets import Datasets
