@@ -21,7 +21,7 @@ from ctao_sat.likelihood._signature import Signature
 from ctao_sat.likelihood._sources import MovingSources
 from ctao_sat.likelihood._terms import Terms, build_terms
 
-__all__ = ["CompiledLikelihood", "compile_likelihood", "with_counts"]
+__all__ = ["CompiledLikelihood", "compile_likelihood", "with_counts", "with_energies"]
 
 
 def compile_likelihood(
@@ -272,6 +272,18 @@ class CompiledLikelihood:
                 on, off = counts[one.dataset.name]
                 one = replace(one, counts=on, counts_off=one.counts_off if off is None else off)
             data.append(one)
+        return self._with_data(data)
+
+    def _with_energies(self, energies: Mapping[str, slice]) -> "CompiledLikelihood":
+        data = []
+        for one in self._engine.terms.data:
+            mask = np.zeros_like(one.mask)
+            part = energies.get(one.dataset.name, slice(0))
+            mask[part] = one.mask[part]
+            data.append(replace(one, mask=mask, responses=list(one.responses)))
+        return self._with_data(data)
+
+    def _with_data(self, data: list) -> "CompiledLikelihood":
         other = copy.copy(self)
         other._exchange(replace(self._engine.terms, data=data))
         return other
@@ -316,3 +328,23 @@ def with_counts(
         Datasets that Gammapy evaluates as a whole, and flux points, have the data that they had.
     """
     return likelihood._with_counts(counts)
+
+
+def with_energies(
+    likelihood: CompiledLikelihood, energies: Mapping[str, slice]
+) -> CompiledLikelihood:
+    """Return the likelihood of some energies; all else, and the parameters, are shared.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        Complete: nothing of it is left to Gammapy. It is not changed.
+    energies : mapping of str to slice
+        For each dataset, by name, the energies to fit; none of a dataset that is not there.
+
+    Returns
+    -------
+    likelihood : `CompiledLikelihood`
+        Priors are in each of them.
+    """
+    return likelihood._with_energies(energies)
