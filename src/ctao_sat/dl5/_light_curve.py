@@ -1,15 +1,17 @@
 """Estimate the flux of a source in time intervals."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 from astropy.time import Time
-from gammapy.data import GTI
 from gammapy.datasets import Datasets
-from gammapy.estimators import FluxPoints, LightCurveEstimator
-from gammapy.maps import TimeMapAxis
+from gammapy.estimators import FluxPoints, FluxPointsEstimator
 
+from ctao_sat.dl5._checkpoints import Checkpoints, fingerprint
 from ctao_sat.dl5._estimator_options import (
     check_edges,
     check_selection,
@@ -17,17 +19,29 @@ from ctao_sat.dl5._estimator_options import (
     others_are_free,
     source_name,
 )
-from ctao_sat.errors import DataError
+from ctao_sat.dl5._interval_flux import IntervalFlux, stack
+from ctao_sat.dl5._interval_spectra import fit_interval, free_parameters, parameter_table
+from ctao_sat.dl5._intervals import match_intervals
+from ctao_sat.errors import ConfigError
+from ctao_sat.likelihood import KernelCache
 from ctao_sat.parallel import pmap
 
 __all__ = ["light_curve"]
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
-class _TimeBin:
+class _Work:
+    """One interval: its datasets, and what to do with them."""
+
     datasets: Datasets
-    names: list[str]
-    estimator: LightCurveEstimator
+    label: str
+    edges: u.Quantity
+    options: dict[str, Any]
+    is_free: bool
+    kernels: KernelCache
+    checkpoints: Checkpoints | None
 
 
 def light_curve(
@@ -36,84 +50,88 @@ def light_curve(
     source: str | None = None,
     *,
     time_intervals: Sequence[Time] | None = None,
+    spectrum: str = "fixed",
     selection_optional: str | Sequence[str] = ("errn-errp", "ul"),
     reoptimize: bool = False,
+    n_sigma: float = 1,
     n_sigma_ul: float = 2,
+    checkpoints: str | Path | None = None,
+    kernels: KernelCache | None = None,
     n_jobs: int = 1,
     backend: str = "auto",
     progress: bool = False,
 ) -> FluxPoints:
-    """Estimate the flux of a source in time intervals, with its spectral shape fixed.
-
-    Parameters
-    ----------
-    datasets : `~gammapy.datasets.Datasets`
-        One for each observation, with fitted models. They are not changed.
-    energy_edges : Quantity[energy], shape (n+1,)
-        Edges of the energy bins of the light curve.
-    source : str, optional
-        Name of the model; the first one by default.
-    time_intervals : sequence of `~astropy.time.Time`, shape (m, 2), optional
-        Start and stop of each interval. A dataset counts where its good time lies within. Default:
-        the good time intervals of the datasets, thus one point a run.
-    selection_optional : "all" or sequence of {"errn-errp", "ul", "scan", "sensitivity"}
-        What to compute besides norm, error and test statistic.
-    reoptimize : bool
-        Fit the free parameters of the other models again in each bin.
-    n_sigma_ul : float
-        Upper limits are where the fit statistic has grown by its square.
-    n_jobs : int
-        Number of workers, a time interval a work item.
-    backend : {"auto", "serial", "processes", "dask"}
-        Where to compute.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    light_curve : `~gammapy.estimators.FluxPoints`
-        With an axis of time. Intervals without a dataset are left out.
-
-    Raises
-    ------
-    SourceNotFoundError
-        If there is no such model.
-    DataError
-        If no dataset lies within an interval.
-    """
+    """docs later."""
     datasets = Datasets(datasets)
-    gti = datasets.gti if time_intervals is None else GTI.from_time_intervals(time_intervals)
-    gti = gti.union(overlap_ok=False, merge_equal=False)
-    estimator = LightCurveEstimator(
-        energy_edges=check_edges(energy_edges),
-        source=source_name(datasets, source),
-        selection_optional=check_selection(selection_optional),
-        reoptimize=reoptimize and others_are_free(datasets, source),
-        n_sigma_ul=n_sigma_ul,
-    )
-    intervals, bins = [], []
-    for start, stop in gti.time_intervals:
-        within = datasets.select_time(time_min=start, time_max=stop, atol=1e-6 * u.s)
-        if len(within) > 0:
-            intervals.append((start, stop))
-            bins.append(_TimeBin(within, datasets.names, estimator))
-    if not bins:
-        raise DataError(
-            "No dataset lies completely within a time interval.",
-            remedy="Take longer intervals, or split the observations first.",
+    source = source_name(datasets, source)
+    edges = check_edges(energy_edges)
+    if spectrum not in ("fixed", "free"):
+        raise ConfigError(f"Unknown spectrum: {spectrum!r}.", remedy="Take 'fixed' or 'free'.")
+    model = datasets.models[source].spectral_model
+    if spectrum == "free":
+        free_parameters(model, source)
+    options = {
+        "source": source,
+        "selection_optional": check_selection(selection_optional),
+        "reoptimize": reoptimize and others_are_free(datasets, source),
+        "n_sigma": n_sigma,
+        "n_sigma_ul": n_sigma_ul,
+    }
+    intervals = match_intervals(datasets, time_intervals)
+    shared = KernelCache() if kernels is None else kernels
+    work = [
+        _Work(
+            Datasets([datasets[i] for i in interval.members]),
+            str(interval),
+            edges,
+            options,
+            spectrum == "free",
+            shared,
+            None if checkpoints is None else Checkpoints(Path(checkpoints)),
         )
-    rows = pmap(
-        _estimate_time_bin,
-        bins,
+        for interval in intervals
+    ]
+    parts = pmap(
+        _estimate,
+        work,
         n_jobs=n_jobs,
         backend=backend,
         description="Light curve",
         progress=progress,
     )
-    axis = TimeMapAxis.from_gti(GTI.from_time_intervals(intervals))
-    return FluxPoints.from_stack(maps=rows, axis=axis)
+    times = Time([each.start for each in intervals]), Time([each.stop for each in intervals])
+    curve = stack(parts, times, datasets.names, model)
+    if spectrum == "free":
+        spectra = [part.spectrum for part in parts if part.spectrum is not None]
+        curve.meta["parameters"] = parameter_table(spectra, times, model)
+    return curve
 
 
-def _estimate_time_bin(item: _TimeBin) -> FluxPoints:
+def _estimate(work: _Work) -> IntervalFlux:
+    """Return what is kept of an interval, or estimate it and keep it."""
+    if work.checkpoints is None:
+        return _compute(work)
+    asked = {"edges": str(work.edges.tolist()), "free": work.is_free, **work.options}
+    key = fingerprint(work.datasets, asked)
+    kept = work.checkpoints.load(key)
+    if kept is not None:
+        return IntervalFlux.from_arrays(kept)
+    flux = _compute(work)
+    work.checkpoints.save(key, flux.to_arrays())
+    return flux
+
+
+def _compute(work: _Work) -> IntervalFlux:
+    datasets, spectrum = work.datasets, None
     with exploring():
-        return item.estimator.estimate_time_bin_flux(item.datasets, item.names)
+        if work.is_free:
+            spectrum, datasets = fit_interval(
+                datasets,
+                work.options["source"],
+                reoptimize=work.options["reoptimize"],
+                kernels=work.kernels,
+            )
+        points = FluxPointsEstimator(energy_edges=work.edges, **work.options).run(datasets)
+    notes: list[str] = []
+    reference = work.datasets.models[work.options["source"]].spectral_model
+    return IntervalFlux.from_points(points, notes, spectrum, reference)
