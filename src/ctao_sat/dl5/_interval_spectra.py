@@ -91,7 +91,12 @@ def fit_interval(
     n = len(free)
     if sum(float(np.sum(d.counts.data[d.mask])) for d in copies) == 0:
         lost = IntervalSpectrum(
-            np.full(n, np.nan), np.full((n, n), np.nan), copies.stat_sum(), np.nan, False, "no counts"
+            np.full(n, np.nan),
+            np.full((n, n), np.nan),
+            copies.stat_sum(),
+            np.nan,
+            False,
+            "no counts",
         )
         return lost, datasets
     result = fit_compiled(copies, kernels=kernels)

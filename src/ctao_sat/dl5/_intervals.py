@@ -26,7 +26,8 @@ class Interval:
     members: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"{self.start.utc.isot} to {self.stop.utc.isot}"
+        # In the scale of the data: of UTC the leap seconds to come are unknown.
+        return f"{self.start.tt.isot} to {self.stop.tt.isot} (TT)"
 
 
 def match_intervals(datasets: Datasets, time_intervals: Sequence[Time] | None) -> list[Interval]:
