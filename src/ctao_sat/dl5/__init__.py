@@ -15,6 +15,10 @@ What to use when:
 you want                                             start with
 ===================================================  ==============================================
 best-fit parameters with their covariance            `fit`; step by step: ``Fit``
+errors to both sides of a parameter, as MINOS        `asymmetric_errors`
+how far up a parameter may be                        `upper_limit`
+the statistic along a parameter, around two          `profile`, `contour`
+how often errors and limits hold the truth           `exact_coverage`; ``ctao_sat.likelihood.toys``
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
 a flux per run or interval                           `light_curve`; ``LightCurveEstimator``
 a map of excess, significance or TS                  ``ExcessMapEstimator``, ``TSMapEstimator``
@@ -240,13 +244,17 @@ from gammapy.stats import (
     wstat,
 )
 
+from ctao_sat.dl5._coverage import exact_coverage
 from ctao_sat.dl5._fit import fit
 from ctao_sat.dl5._flux_points import flux_points
 from ctao_sat.dl5._light_curve import light_curve
+from ctao_sat.dl5._limits import asymmetric_errors, upper_limit
+from ctao_sat.dl5._scans import contour, profile
 from ctao_sat.dl5._sensitivity import sensitivity
 
 # fmt: off
 __all__ = ["fit", "flux_points", "light_curve", "sensitivity"]
+__all__ += ["asymmetric_errors", "contour", "exact_coverage", "profile", "upper_limit"]
 __all__ += [  # gammapy.astro.darkmatter
     "BurkertProfile", "DMProfile", "DarkMatterAnnihilationSpectralModel",
     "DarkMatterDecaySpectralModel", "EinastoProfile", "IsothermalProfile", "JFactory",

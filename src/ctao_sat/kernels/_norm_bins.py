@@ -27,6 +27,7 @@ __all__ = [
     "bins_of",
     "norm_slopes",
     "norm_stat",
+    "predicted_counts",
     "predictions",
     "split",
     "sum_empty",
@@ -298,14 +299,27 @@ def asimov(bins, norm):
         if bins.kind[j] == CASH:
             total += cash_value(mu, row[1], b) - cash_value(mu, row[1], mu)
         else:
-            n_on = _predicted(bins.kind[j], row, mu)
+            n_on = predicted_counts(bins.kind[j], row, mu)
             total += wstat_value(n_on, row[1], row[2], b) - wstat_value(n_on, row[1], row[2], mu)
     return total
 
 
 @kernel
-def _predicted(kind, row, mu):
-    """Return the counts that are predicted in the on region, never negative; NaN gives 0."""
+def predicted_counts(kind, row, mu):
+    """Return the counts that are predicted in the on region, never negative; NaN gives 0.
+
+    Parameters
+    ----------
+    kind, row : int, array
+        One bin, as in `split`.
+    mu : float
+        ``b + norm s``.
+
+    Returns
+    -------
+    counts : float
+        For ``WSTAT`` with the background that is profiled out.
+    """
     if kind != CASH:
         mu += row[2] * wstat_background(row[0], row[1], row[2], mu)
     return mu if mu > 0.0 else 0.0
@@ -325,4 +339,4 @@ def predictions(kind, rows, mu, out):
         Filled; for ``WSTAT`` with the background that is profiled out. Negative ones are 0.
     """
     for j in range(mu.shape[0]):
-        out[j] = _predicted(kind[j], rows[j], mu[j])
+        out[j] = predicted_counts(kind[j], rows[j], mu[j])
