@@ -1,7 +1,6 @@
 """Fit the spectrum of a source in one time interval."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from ctao_sat._gammapy import fresh_copy
 from ctao_sat.errors import ConfigError
 from ctao_sat.likelihood import KernelCache, fit_compiled
 
-__all__ = ["IntervalSpectrum", "fit_interval", "free_parameters", "parameter_table"]
+__all__ = ["IntervalSpectrum", "check_free", "fit_interval", "parameter_table"]
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,29 @@ class IntervalSpectrum:
     success: bool
     message: str = ""
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return all but the message as arrays, for `from_arrays`."""
+        return {
+            "spectrum values": self.values,
+            "spectrum covariance": self.covariance,
+            "spectrum numbers": np.array([self.stat, self.ts, self.success], dtype=float),
+        }
 
-def free_parameters(model: SpectralModel, source: str) -> list:
-    """Return the free parameters of a spectrum; raise ConfigError if there is none."""
-    free = list(model.parameters.free_parameters)
-    if not free:
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], message: str) -> "IntervalSpectrum":
+        """Return what `to_arrays` was made of."""
+        stat, ts, success = arrays["spectrum numbers"].tolist()
+        values, covariance = arrays["spectrum values"], arrays["spectrum covariance"]
+        return cls(values, covariance, stat, ts, bool(success), message)
+
+
+def check_free(model: SpectralModel, source: str) -> None:
+    """Raise ConfigError if no parameter of a spectrum is free."""
+    if not model.parameters.free_parameters:
         raise ConfigError(
             f"No spectral parameter of '{source}' is free.",
             remedy="Thaw one, or take spectrum='fixed'.",
         )
-    return free
 
 
 def fit_interval(
@@ -147,7 +159,7 @@ def parameter_table(
     free = model.parameters.free_parameters
     values = np.array([spectrum.values for spectrum in spectra])
     covariance = np.array([spectrum.covariance for spectrum in spectra])
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):
         errors = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     for i, parameter in enumerate(free):
         table[parameter.name] = values[:, i] * parameter.unit

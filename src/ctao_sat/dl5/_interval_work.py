@@ -154,9 +154,7 @@ def _one_by_one(work: Work, piece: Piece) -> IntervalFlux:
         datasets, source, reoptimize=work.options["reoptimize"], kernels=work.kernels
     )
     notes = [] if spectrum.success else [f"the fixed spectrum was taken: {spectrum.message}"]
-    own, reference = (
-        each.models[source].spectral_model for each in (fitted, datasets)
-    )
+    own, reference = (each.models[source].spectral_model for each in (fitted, datasets))
     bins = [
         _bin_of_own(work, fitted, work.edges[i : i + 2], own, reference)
         for i in range(len(work.edges) - 1)

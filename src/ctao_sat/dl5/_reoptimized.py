@@ -1,3 +1,5 @@
 """x"""
+
+
 def reoptimized_columns(*a):
     raise NotImplementedError

@@ -90,7 +90,9 @@ def source_counts(
     with np.errstate(all="ignore"):
         f, _, _ = terms.spectra.compute(p, 0)
     clear_non_finite(f, terms.spectra.start, terms.signal)
-    left = [f"{fallback.dataset}, {fallback.model}: {fallback.reason}" for fallback in report.fallbacks]
+    left = [
+        f"{fallback.dataset}, {fallback.model}: {fallback.reason}" for fallback in report.fallbacks
+    ]
     return [_sorted(terms, i, source, f, p) for i in range(len(terms.data))], left
 
 
