@@ -100,17 +100,26 @@ def fingerprint(datasets: Datasets, options: Mapping[str, Any]) -> str:
     digest = hashlib.sha256()
     made_by = {name: version for name, version in versions().items() if name in _MADE_BY}
     for part in (_VERSION, made_by, dict(options)):
-        digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+        digest.update(_text(part))
     for dataset in datasets:
         _add_dataset(digest, dataset)
     for model in unique_models(datasets):
         content = (model.to_dict(full_output=True), [str(part) for part in model_state(model)])
-        digest.update(json.dumps(content, sort_keys=True, default=str).encode())
+        digest.update(_text(content))
         for parameter in model.parameters:
             # Of covariances nothing depends.
             numbers = (parameter.value, parameter.min, parameter.max, parameter.frozen)
             digest.update(f"{parameter.name} {numbers} {parameter.prior}".encode())
     return digest.hexdigest()
+
+
+def _text(content: object) -> bytes:
+    # What JSON does not know: arrays, quantities, times.
+    return json.dumps(content, sort_keys=True, default=_plain).encode()
+
+
+def _plain(content: Any) -> object:
+    return content.tolist() if isinstance(content, np.ndarray) else str(content)
 
 
 _MADE_BY = ("ctao-sat", "gammapy", "numpy")

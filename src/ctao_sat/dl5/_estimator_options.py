@@ -91,11 +91,7 @@ def prior_constant(datasets: Datasets, source: str) -> float:
     Gammapy's estimators put the spectrum of the source into a model with a norm, which does not
     know of the priors within.
     """
-    parameters = [
-        parameter
-        for model in datasets.models
-        for parameter in model.parameters
-        if model.name != source or parameter not in model.spectral_model.parameters
-    ]
-    unique = {id(parameter): parameter for parameter in parameters}
-    return float(sum(parameter.prior_stat_sum() for parameter in unique.values()))
+    own = {id(parameter) for parameter in datasets.models[source].spectral_model.parameters}
+    unique = {id(p): p for model in datasets.models for p in model.parameters}
+    others = [p for key, p in unique.items() if key not in own and p.prior is not None]
+    return float(sum(parameter.prior_stat_sum() for parameter in others))

@@ -115,10 +115,10 @@ def stack(
     time = TimeMapAxis.from_gti(intervals)
     place = {name: i for i, name in enumerate(names)}
     maps = {}
-    for name in parts[0].columns:
-        axes, rows = [energy, time], [part.columns[name] for part in parts]
-        if name == "norm_scan":
+    for name in FluxPoints.all_quantities(sed_type="likelihood"):
+        if name not in parts[0].columns or name == "norm_scan":
             continue
+        axes, rows = [energy, time], [part.columns[name] for part in parts]
         if name in _BY_DATASET:
             axes.insert(0, LabelMapAxis(labels=list(names), name="dataset"))
             rows = [_expand(row, part, place) for row, part in zip(rows, parts, strict=True)]

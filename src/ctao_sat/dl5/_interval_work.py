@@ -1,5 +1,6 @@
 """Estimate the flux of a source in some time intervals, and keep what is finished."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ from ctao_sat.likelihood import KernelCache
 from ctao_sat.likelihood._source_counts import source_counts
 
 __all__ = ["Piece", "Work", "estimate"]
+
+log = logging.getLogger(__name__)
 
 _NORMS = ("norm", "norm_err", "norm_errn", "norm_errp", "norm_ul", "norm_sensitivity")
 
@@ -153,7 +156,10 @@ def _one_by_one(work: Work, piece: Piece) -> IntervalFlux:
     spectrum, fitted = fit_interval(
         datasets, source, reoptimize=work.options["reoptimize"], kernels=work.kernels
     )
-    notes = [] if spectrum.success else [f"the fixed spectrum was taken: {spectrum.message}"]
+    notes = []
+    if not spectrum.success:
+        notes.append(f"the fixed spectrum was taken: {spectrum.message}")
+        log.warning("In %s %s", piece.label, notes[0])
     own, reference = (each.models[source].spectral_model for each in (fitted, datasets))
     bins = [
         _bin_of_own(work, fitted, work.edges[i : i + 2], own, reference)

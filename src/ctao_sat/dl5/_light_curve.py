@@ -234,9 +234,6 @@ def _key(work: Work, piece: Piece) -> str:
     options = {**work.options, "edges": work.edges.to_value("TeV").tolist(), "free": work.is_free}
     if isinstance(options["norm"], Parameter):
         options["norm"] = options["norm"].to_dict()
-    # Neither is part of what is asked for.
-    for name in ("compiled",):
-        del options[name]
     return fingerprint(Datasets(piece.datasets), {**options, "interval": piece.label})
 
 

@@ -37,9 +37,7 @@ def pks_2155(data: Path) -> Datasets:
             "0.05 TeV", "100 TeV", nbin=60, name="energy_true"
         ),
     )
-    spectrum = PowerLawSpectralModel(
-        amplitude=1e-11 * FLUX, reference=1 * u.TeV, index=3.4
-    )
+    spectrum = PowerLawSpectralModel(amplitude=1e-11 * FLUX, reference=1 * u.TeV, index=3.4)
     datasets.models = [SkyModel(spectrum, name="pks")]
     return datasets
 
