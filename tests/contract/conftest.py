@@ -109,7 +109,7 @@ def differences():
 def gammapy_suite(tmp_path_factory):
     """Return a function from modules, or tests, of Gammapy to what becomes of them."""
 
-    def run(*names):
+    def run(*names, plugin="switched_backend"):
         folder = tmp_path_factory.mktemp("gammapy-suite")
         # Nothing of this project's configuration shall hold for Gammapy's tests.
         (folder / "pytest.ini").write_text("[pytest]\n")
@@ -119,7 +119,7 @@ def gammapy_suite(tmp_path_factory):
             "PYTHONPATH": str(Path(__file__).parent),
         }
         command = [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "switched_backend"),
+            *(sys.executable, "-m", "pytest", "-q", "-p", plugin),
             *("-p", "no:cacheprovider", "-p", "no:warnings", "--tb=short"),
             *("-c", str(folder / "pytest.ini"), "--rootdir", str(folder), "--pyargs", *names),
         ]
