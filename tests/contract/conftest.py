@@ -116,7 +116,9 @@ def gammapy_suite(tmp_path_factory):
         environment = {
             **os.environ,
             "SWITCHED_BACKEND_REPORT": str(folder / "report.json"),
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join(
+                [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
         }
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-p", plugin),
