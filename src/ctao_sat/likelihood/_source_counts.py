@@ -1,5 +1,6 @@
 """Predicted counts of one source and of all else, bin by bin, with every parameter as it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from ctao_sat.likelihood._report import Report
 from ctao_sat.likelihood._responses import Response
 from ctao_sat.likelihood._terms import Terms, build_terms
 
-__all__ = ["SourceCounts", "source_counts"]
+__all__ = ["SourceCounts", "SourceTerms"]
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,8 @@ class SourceCounts:
     fitted: np.ndarray
 
 
-def source_counts(
-    datasets: Datasets, source: str, kernels: KernelCache | None = None
-) -> tuple[list[SourceCounts], list[str]]:
-    """Return what a source and all else predict in the bins of datasets.
+class SourceTerms:
+    """What a source and all else predict in the bins of datasets.
 
     Parameters
     ----------
@@ -65,10 +64,8 @@ def source_counts(
     kernels : `KernelCache`, optional
         PSF and energy-dispersion kernels extracted before.
 
-    Returns
-    -------
-    counts : list of `SourceCounts`
-        One for each dataset. A dataset that the source does not reach has no bins of its own.
+    Attributes
+    ----------
     left : list of str
         What of the other models was left to Gammapy, and why.
 
@@ -77,29 +74,49 @@ def source_counts(
     NotCompilable
         If a dataset, or the source in it, cannot be compiled.
     """
-    models = unique_models(datasets)
-    parameters = {id(p): p for model in models for p in model.parameters}
-    every = ParameterMap(list(parameters.values()))
-    report = Report()
-    kernels = KernelCache() if kernels is None else kernels
-    terms = build_terms(datasets, every, kernels, report, fixed=True)
-    for fallback in report.fallbacks:
-        if fallback.model in ("", source):
-            raise NotCompilable(f"{fallback.dataset}: {fallback.reason}")
-    p = every.values()
-    with np.errstate(all="ignore"):
-        f, _, _ = terms.spectra.compute(p, 0)
-    clear_non_finite(f, terms.spectra.start, terms.signal)
-    left = [
-        f"{fallback.dataset}, {fallback.model}: {fallback.reason}" for fallback in report.fallbacks
-    ]
-    return [_sorted(terms, i, source, f, p) for i in range(len(terms.data))], left
+
+    def __init__(self, datasets: Datasets, source: str, kernels: KernelCache | None = None):
+        models = unique_models(datasets)
+        parameters = {id(p): p for model in models for p in model.parameters}
+        self._source, self._map = source, ParameterMap(list(parameters.values()))
+        report = Report()
+        kernels = KernelCache() if kernels is None else kernels
+        self._terms = build_terms(datasets, self._map, kernels, report, fixed=True)
+        for fallback in report.fallbacks:
+            if fallback.model in ("", source):
+                raise NotCompilable(str(fallback))
+        self.left = [str(fallback) for fallback in report.fallbacks]
+
+    def counts(self, energies: Mapping[str, slice] | None = None) -> list[SourceCounts]:
+        """Return the bins of each dataset with the present parameters of all spectra.
+
+        Parameters
+        ----------
+        energies : mapping of str to slice, optional
+            By name of the dataset; all by default, and none of a dataset that is not there.
+
+        Returns
+        -------
+        counts : list of `SourceCounts`
+            One for each dataset. A dataset that the source does not reach has no bins of its own.
+        """
+        terms, p = self._terms, self._map.values()
+        with np.errstate(all="ignore"):
+            f, _, _ = terms.spectra.compute(p, 0)
+        clear_non_finite(f, terms.spectra.start, terms.signal)
+        out = []
+        for i, data in enumerate(terms.data):
+            if not isinstance(data, CountsData):
+                raise NotCompilable("flux points have no counts")
+            part = slice(None)
+            if energies is not None:
+                part = energies.get(data.dataset.name, slice(0))
+            out.append(_sorted(terms, i, self._source, f, p, part))
+        return out
 
 
-def _sorted(terms: Terms, i: int, source: str, f: np.ndarray, p: np.ndarray) -> SourceCounts:
+def _sorted(terms: Terms, i: int, source: str, f: np.ndarray, p: np.ndarray, part: slice):
     data, columns = terms.data[i], terms.columns[i]
-    if not isinstance(data, CountsData):
-        raise NotCompilable("flux points have no counts")
     background = _background(data, columns, f)
     signal = np.zeros(background.shape)
     for response, (column, _, factor) in zip(data.responses, columns.responses, strict=True):
@@ -112,14 +129,16 @@ def _sorted(terms: Terms, i: int, source: str, f: np.ndarray, p: np.ndarray) -> 
         window += (weights.T @ response.images.reshape(n_k, -1)).reshape(window.shape)
     if i in terms.models:
         background.reshape(-1)[np.flatnonzero(data.mask)] += terms.models[i].value(p)
+    mask = np.zeros_like(data.mask)
+    mask[part] = data.mask[part]
     second, third = data.weights, None
     if data.kind == WSTAT:
         second, third = data.counts_off, data.alpha
-    maps = [_flat(part, data.counts.shape) for part in (data.counts, second, third, data.mask)]
+    maps = [_flat(part, data.counts.shape) for part in (data.counts, second, third, mask)]
     start, rows, b, s, others = sort_planes(
         data.kind, *maps, *(part.reshape(len(part), -1) for part in (background, signal))
     )
-    fitted = data.mask.any(axis=(1, 2))
+    fitted = mask.any(axis=(1, 2))
     return SourceCounts(data.dataset.name, data.kind, start, rows, b, s, others, fitted)
 
 
