@@ -20,7 +20,7 @@ from ctao_sat.dl5._interval_spectra import fit_interval
 from ctao_sat.dl5._norm_columns import norm_columns
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood import KernelCache
-from ctao_sat.likelihood._source_counts import source_counts
+from ctao_sat.likelihood._source_counts import SourceTerms
 
 __all__ = ["Piece", "Work", "estimate"]
 
@@ -105,10 +105,11 @@ def _at_once(work: Work) -> list[IntervalFlux | None]:
         return none
     try:
         with exploring():
-            counts, left = source_counts(datasets, source, work.kernels)
+            terms = SourceTerms(datasets, source, work.kernels)
+            counts = terms.counts()
     except NotCompilable:
         return none
-    if left:
+    if terms.left:
         return none
     bins = energy_bins(datasets, work.edges)
     groups, members = [], []
