@@ -48,6 +48,7 @@ html_sidebars = {
         "index",
         "install",
         "irf-performance",
+        "light-curves",
         "likelihood",
         "pulsar-errors",
         "pulsar-phases",
@@ -65,6 +66,7 @@ html_sidebars = {
 # Examples whose images their pages show.
 FIGURES = {
     "irf_performance.py": ["irf-performance.png"],
+    "light_curves.py": ["light-curve.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
 }
 

@@ -20,7 +20,7 @@ how far up a parameter may be                        `upper_limit`
 the statistic along a parameter, around two          `profile`, `contour`
 how often errors and limits hold the truth           `exact_coverage`; ``ctao_sat.likelihood.toys``
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
-a flux per run or interval                           `light_curve`; ``LightCurveEstimator``
+a flux, or a spectrum, per run or interval           `light_curve`; ``LightCurveEstimator``
 a map of excess, significance or TS                  ``ExcessMapEstimator``, ``TSMapEstimator``
 peaks in such a map                                  `find_peaks`, `find_peaks_in_flux_map`
 a profile along a line or radius                     ``FluxProfileEstimator``
