@@ -1,4 +1,4 @@
-"""Gammapy's own tests of light curves with `ctao_sat.dl5.light_curve`: what differs, who is right."""
+"""Gammapy's own tests of light curves with `ctao_sat.dl5.light_curve`: what differs, and why."""
 
 import astropy.units as u
 import pytest

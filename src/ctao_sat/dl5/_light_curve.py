@@ -193,6 +193,7 @@ def light_curve(
     }
     times = Time([one.start for one in intervals]), Time([one.stop for one in intervals])
     if is_free:
+        spectra = [part.spectrum for part in parts if part.spectrum is not None]
         meta["parameters"] = parameter_table(
             [part.spectrum for part in parts], times, model.spectral_model
         )
