@@ -62,7 +62,7 @@ class Checkpoints:
             raise _foreign(path)
         return arrays
 
-    def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def save(self, key: str, arrays: Mapping[str, Any]) -> None:
         """Keep arrays for a key, completely or not at all."""
         path = self._path(key)
         try:

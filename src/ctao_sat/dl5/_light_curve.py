@@ -26,7 +26,7 @@ from ctao_sat.dl5._estimator_options import (
 from ctao_sat.dl5._interval_flux import IntervalFlux, stack
 from ctao_sat.dl5._interval_spectra import check_free, parameter_table
 from ctao_sat.dl5._interval_work import Piece, Work, estimate
-from ctao_sat.dl5._intervals import match_intervals
+from ctao_sat.dl5._intervals import Interval, match_intervals
 from ctao_sat.errors import ConfigError
 from ctao_sat.likelihood import KernelCache
 from ctao_sat.parallel import available_cpus, pmap
@@ -183,26 +183,31 @@ def light_curve(
         checkpoints=None if checkpoints is None else Checkpoints(Path(checkpoints)),
     )
     workers = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
-    parts = _estimate_all(work, workers)
+    return _put_together(work, _estimate_all(work, workers), datasets, intervals)
+
+
+def _put_together(
+    work: Work, parts: list[IntervalFlux], datasets: Datasets, intervals: list[Interval]
+) -> FluxPoints:
+    """Return the light curve of all intervals."""
+    model = datasets.models[work.options["source"]]
+    times = Time([one.start for one in intervals]), Time([one.stop for one in intervals])
     meta = {
-        "n_sigma": n_sigma,
-        "n_sigma_ul": n_sigma_ul,
+        "n_sigma": work.options["n_sigma"],
+        "n_sigma_ul": work.options["n_sigma_ul"],
         "sed_type_init": "likelihood",
         "SED_TYPE": "likelihood",
         "fallbacks": [note for part in parts for note in part.notes],
     }
-    times = Time([one.start for one in intervals]), Time([one.stop for one in intervals])
-    if is_free:
+    if work.is_free:
         spectra = [part.spectrum for part in parts if part.spectrum is not None]
-        meta["parameters"] = parameter_table(
-            [part.spectrum for part in parts], times, model.spectral_model
-        )
+        meta["parameters"] = parameter_table(spectra, times, model.spectral_model)
     return stack(
         parts,
         GTI.create(*times),
-        _energy_axis(datasets, edges),
+        _energy_axis(datasets, work.edges),
         datasets.names,
-        reference_spectrum(model, edges).copy(),
+        reference_spectrum(model, work.edges).copy(),
         meta=meta,
         gti=Datasets([datasets[i] for one in intervals for i in one.members]).gti,
     )
