@@ -149,8 +149,8 @@ def light_curve(
     >>> curve = dl5.light_curve(datasets, [1, 10] * u.TeV)
     >>> for norm, limit in zip(curve.norm.data.ravel(), curve.norm_ul.data.ravel(), strict=True):
     ...     print(f"{norm:.2f}, less than {limit:.2f}")
-    1.00, less than 2.48
-    3.00, less than 5.00
+    1.00, less than 2.54
+    3.00, less than 5.06
     """
     datasets = Datasets(datasets)
     check_together(datasets)

@@ -16,6 +16,7 @@ for _name in _THREADS:
     os.environ[_name] = "1"
 # Data, clocks and records are those of the benchmarks of the likelihood.
 sys.path.append(str(Path(__file__).parents[1] / "likelihood"))
+sys.path.append(str(Path(__file__).parent))
 ROOT = Path(__file__).parents[3]
 KEY = pytest.StashKey()
 
