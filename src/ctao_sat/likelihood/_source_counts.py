@@ -115,46 +115,56 @@ class SourceTerms:
         return out
 
 
-def _sorted(terms: Terms, i: int, source: str, f: np.ndarray, p: np.ndarray, part: slice):
+def _sorted(
+    terms: Terms, i: int, source: str, f: np.ndarray, p: np.ndarray, part: slice
+) -> SourceCounts:
     data, columns = terms.data[i], terms.columns[i]
-    background = _background(data, columns, f)
-    signal = np.zeros(background.shape)
+    n_energy = len(data.counts)
+    low, high, _ = part.indices(n_energy)
+    part, shape = slice(low, high), (high - low, *data.counts.shape[1:])
+    background = _background(data, columns, f, part)
+    signal = np.zeros(shape)
     for response, (column, _, factor) in zip(data.responses, columns.responses, strict=True):
         assert isinstance(response, Response)
         target = signal if response.name == source else background
         n_k, n_y, n_x = response.images.shape
-        weights = response.edisp * (factor * f[column : column + n_k])[:, None]
+        weights = response.edisp[:, part] * (factor * f[column : column + n_k])[:, None]
         y, x = response.corner
         window = target[:, y : y + n_y, x : x + n_x]
         window += (weights.T @ response.images.reshape(n_k, -1)).reshape(window.shape)
     if i in terms.models:
-        background.reshape(-1)[np.flatnonzero(data.mask)] += terms.models[i].value(p)
-    mask = np.zeros_like(data.mask)
-    mask[part] = data.mask[part]
+        whole = np.zeros(data.counts.shape)
+        whole[data.mask] = terms.models[i].value(p)
+        background += whole[part]
     second, third = data.weights, None
     if data.kind == WSTAT:
         second, third = data.counts_off, data.alpha
-    maps = [_flat(part, data.counts.shape) for part in (data.counts, second, third, mask)]
-    start, rows, b, s, others = sort_planes(
-        data.kind, *maps, *(part.reshape(len(part), -1) for part in (background, signal))
+    maps = [_flat(one, data.counts.shape, part) for one in (data.counts, second, third, data.mask)]
+    n_pixels = int(np.prod(shape[1:]))
+    first, rows, b, s, sums = sort_planes(
+        data.kind, *maps, background.reshape(-1, n_pixels), signal.reshape(-1, n_pixels)
     )
-    fitted = mask.any(axis=(1, 2))
+    start = np.zeros(n_energy + 1, dtype=np.int64)
+    start[low : high + 1], start[high + 1 :] = first, first[-1]
+    others, fitted = np.zeros((n_energy, 3)), np.zeros(n_energy, dtype=bool)
+    others[part], fitted[part] = sums, data.mask[part].any(axis=(1, 2))
     return SourceCounts(data.dataset.name, data.kind, start, rows, b, s, others, fitted)
 
 
-def _background(data: CountsData, columns: Columns, f: np.ndarray) -> np.ndarray:
+def _background(data: CountsData, columns: Columns, f: np.ndarray, part: slice) -> np.ndarray:
     """Return what is predicted without any source, a new array."""
     if data.background is None:
-        return np.zeros(data.counts.shape)
-    background = np.array(np.broadcast_to(data.background, data.counts.shape))
+        return np.zeros(data.counts[part].shape)
+    background = np.array(np.broadcast_to(data.background, data.counts.shape)[part])
     if columns.background is not None:
         first = columns.background[0]
-        background *= f[first : first + len(background), None, None]
+        background *= f[first + part.start : first + part.stop, None, None]
     return background
 
 
-def _flat(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+def _flat(array: np.ndarray | None, shape: tuple[int, ...], part: slice) -> np.ndarray:
     """Return an array of energies and pixels, without any if there is none."""
     if array is None:
         return np.zeros((0, 0))
-    return np.ascontiguousarray(np.broadcast_to(array, shape)).reshape(shape[0], -1)
+    used = np.ascontiguousarray(np.broadcast_to(array, shape)[part])
+    return used.reshape(len(used), int(np.prod(shape[1:])))
