@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -10,8 +11,9 @@ from gammapy.datasets import Datasets
 from gammapy.modeling.models import Models, SpectralModel
 
 from ctao_sat._gammapy import fresh_copy
+from ctao_sat.dl5._fit import fit
 from ctao_sat.errors import ConfigError
-from ctao_sat.likelihood import KernelCache, fit_compiled
+from ctao_sat.likelihood import KernelCache
 
 __all__ = ["IntervalSpectrum", "check_free", "fit_interval", "parameter_table"]
 
@@ -67,7 +69,7 @@ def check_free(model: SpectralModel, source: str) -> None:
 
 
 def fit_interval(
-    datasets: Datasets, source: str, *, reoptimize: bool, kernels: KernelCache
+    datasets: Datasets, source: str, *, reoptimize: bool, compiled: bool | str, kernels: KernelCache
 ) -> tuple[IntervalSpectrum, Datasets]:
     """Fit the free spectral parameters of a source.
 
@@ -79,6 +81,8 @@ def fit_interval(
         Name of the model. Where it is, and how large, stays.
     reoptimize : bool
         Whether the free parameters of the other models are fitted, too.
+    compiled : {"auto", True, False}
+        As for `ctao_sat.dl5.fit`.
     kernels : `KernelCache`
         Kernels extracted before.
 
@@ -111,25 +115,26 @@ def fit_interval(
             "no counts",
         )
         return lost, datasets
-    result = fit_compiled(copies, kernels=kernels)
+    options = {"compiled": compiled, "kernels": kernels}
+    result = fit(copies, **options)
     covariance = spectral.covariance.get_subcovariance(free).data
     success = result.success and bool(np.all(np.isfinite(covariance)))
     message = "" if success else " ".join(str(result.message).split())
     values = np.array([parameter.value for parameter in free])
     stat = result.total_stat
-    ts = _null(copies, source, reoptimize, kernels) - stat
+    ts = _null(copies, source, reoptimize, options) - stat
     if not success:
         values, covariance = np.full(n, np.nan), np.full((n, n), np.nan)
         return IntervalSpectrum(values, covariance, stat, ts, False, message), datasets
     return IntervalSpectrum(values, covariance.copy(), stat, ts, True), copies
 
 
-def _null(fitted: Datasets, source: str, reoptimize: bool, kernels: KernelCache) -> float:
+def _null(fitted: Datasets, source: str, reoptimize: bool, options: dict[str, Any]) -> float:
     """Return the statistic without the source, the others as they are or fitted again."""
     others = Models([model for model in fitted.models if model.name != source]).copy()
     without = fresh_copy(fitted, others)
     if reoptimize and any(model.parameters.free_parameters for model in others):
-        return fit_compiled(without, kernels=kernels).total_stat
+        return fit(without, **options).total_stat
     return without.stat_sum()
 
 

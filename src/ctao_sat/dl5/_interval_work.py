@@ -155,7 +155,11 @@ def _one_by_one(work: Work, piece: Piece) -> IntervalFlux:
         points = flux_points(datasets, work.edges, kernels=work.kernels, **work.options)
         return _labelled(IntervalFlux.from_points(points), piece)
     spectrum, fitted = fit_interval(
-        datasets, source, reoptimize=work.options["reoptimize"], kernels=work.kernels
+        datasets,
+        source,
+        reoptimize=work.options["reoptimize"],
+        compiled=work.options["compiled"],
+        kernels=work.kernels,
     )
     notes = []
     if not spectrum.success:
