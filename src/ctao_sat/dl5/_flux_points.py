@@ -168,6 +168,9 @@ def flux_points(
         n_sigma_sensitivity=n_sigma_sensitivity,
         norm=dict(norm) if isinstance(norm, Mapping) else norm,
     )
+    reference = reference_spectrum(datasets.models[name], edges)
+    if np.any(reference(edges).value < 0):
+        log.warning("The model of '%s' predicts a negative flux: so do its flux points.", name)
     bins = energy_bins(datasets, edges)
     workers = {"n_jobs": n_jobs, "backend": backend, "progress": progress}
     found, fallbacks = _compiled(datasets, bins, estimator, compiled, kernels, workers)
@@ -176,7 +179,7 @@ def flux_points(
         columns,
         [one.edges for one in bins],
         datasets.names,
-        reference_spectrum(datasets.models[name], edges).copy(),
+        reference.copy(),
         meta={
             "n_sigma": n_sigma,
             "n_sigma_ul": n_sigma_ul,

@@ -12,6 +12,7 @@ from ctao_sat.dl5._norm_columns import NormColumns, norm_columns, scan_values
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood import CompiledLikelihood, KernelCache
 from ctao_sat.likelihood._compiled import with_energies
+from ctao_sat.likelihood._constrained import Minimum
 from ctao_sat.likelihood._profile import ProfileLikelihood
 from ctao_sat.likelihood._source_counts import SourceTerms
 from ctao_sat.parallel import progress_bar
@@ -127,7 +128,7 @@ class _Profiled:
 
     def __init__(self, profile: ProfileLikelihood, index: int, norm, estimator):
         self._profile, self._index, self._norm, self._estimator = profile, [index], norm, estimator
-        self.lower = None
+        self.lower: Minimum | None = None
         self._width = float(np.sqrt(profile.covariance(self._index)[0, 0]))
 
     def columns(self, alone: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -26,7 +26,8 @@ def statistic(kind, rows, background, signal, norm: float) -> float:
     """
     mu = background + norm * signal
     cash = reference.cash(rows[:, 0], rows[:, 1], mu)
-    return float(np.sum(np.where(kind == CASH, cash, reference.wstat(*rows.T, mu))))
+    on_off = reference.wstat(rows[:, 0], rows[:, 1], rows[:, 2], mu)
+    return float(np.sum(np.where(kind == CASH, cash, on_off)))
 
 
 def best_norm(kind, rows, background, signal, low: float, high: float) -> float:
@@ -99,7 +100,7 @@ def sensitivity(kind, rows, background, signal, rise: float, end: float) -> floa
 
     def height(norm: float) -> float:
         mu = background + norm * signal
-        off = reference.wstat_background(*rows.T, mu)
+        off = reference.wstat_background(rows[:, 0], rows[:, 1], rows[:, 2], mu)
         asimov = rows.copy()
         asimov[:, 0] = np.maximum(np.where(kind == CASH, mu, mu + rows[:, 2] * off), 0)
         none = statistic(kind, asimov, background, signal, 0)
