@@ -48,6 +48,7 @@ html_sidebars = {
         "index",
         "install",
         "irf-performance",
+        "light-curves",
         "likelihood",
         "pulsar-errors",
         "pulsar-phases",
@@ -72,6 +73,7 @@ FIGURES = {
     "temporal_models.py": ["temporal-models.png", "temporal-gti.png"],
     "reduce_maps.py": ["reduction-maps.png"],
     "ts_map.py": ["ts-map.png"],
+    "light_curves.py": ["light-curve.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
     "toys.py": ["toys-profile.png", "toys-contours.png", "toys-pulls.png", "toys-coverage.png"],
 }

@@ -33,6 +33,7 @@ __all__ = [
     "background_model",
     "cube",
     "datasets",
+    "fill",
     "flux_points",
     "gaussian",
     "gti",
@@ -180,7 +181,8 @@ def background_model(name="cube"):
     return model
 
 
-def _fill(all_datasets, rng):
+def fill(all_datasets, rng):
+    """Draw the counts of datasets from what their models predict."""
     for dataset in all_datasets:
         if isinstance(dataset, FluxPointsDataset):
             continue
@@ -224,7 +226,7 @@ def datasets(kind, seed=20261101):
         models.append(point("second", offset=0.35, index=2.6, amplitude="6e-12 cm-2 s-1 TeV-1"))
     result = Datasets(made)
     result.models = Models(models)
-    _fill(result, np.random.default_rng(seed))
+    fill(result, np.random.default_rng(seed))
     return result
 
 

@@ -140,6 +140,16 @@ def test_tutorial_prints_what_its_page_shows(tmp_path, monkeypatch, capsys):
     assert verdict in capsys.readouterr().out
 
 
+@pytest.mark.realdata
+def test_flare_prints_what_its_page_shows(tmp_path):
+    examples = ROOT / "docs" / "examples" / "realdata"
+    output = run(
+        [sys.executable, "-W", "error", str(examples / "flare.py")], tmp_path, with_data=True
+    )
+    assert output == (examples / "flare.txt").read_text(encoding="utf-8")
+    assert (tmp_path / "pks-2155-304.png").is_file()
+
+
 def test_examples_are_shown():
     pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.rst"))
     assert EXAMPLES

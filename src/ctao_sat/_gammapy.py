@@ -60,7 +60,7 @@ from gammapy.makers import utils as _makers
 from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.modeling import Covariance, Parameters
 from gammapy.modeling.fit import Registry
-from gammapy.modeling.models import SkyModel, TemplateNPredModel
+from gammapy.modeling.models import Models, SkyModel, TemplateNPredModel
 from gammapy.modeling.models.spatial import MAX_OVERSAMPLING
 from gammapy.utils.coordinates import FoVAltAzFrame, FoVICRSFrame
 from gammapy.utils.interpolation import interpolation_scale
@@ -356,13 +356,15 @@ def renew_evaluators(datasets: Datasets) -> None:
             dataset.models = dataset.models
 
 
-def fresh_copy(datasets: Datasets) -> Datasets:
+def fresh_copy(datasets: Datasets, models: Models | None = None) -> Datasets:
     """Return shallow copies of datasets that have not evaluated their models yet.
 
     Parameters
     ----------
     datasets : `~gammapy.datasets.Datasets`
-        With models. They are not changed; the copies share their data and models.
+        With models. They are not changed; the copies share their data.
+    models : `~gammapy.modeling.models.Models`, optional
+        Models of the copies. Default: they share those of the datasets.
 
     Returns
     -------
@@ -373,7 +375,7 @@ def fresh_copy(datasets: Datasets) -> Datasets:
     for dataset in datasets:
         other = with_evaluators(dataset, {}) if isinstance(dataset, MapDataset) else dataset
         if other is not dataset:
-            other.models = dataset.models
+            other.models = dataset.models if models is None else models
         copies.append(other)
     fresh = Datasets(copies)
     fresh._penalties = datasets._penalties

@@ -109,17 +109,19 @@ def differences():
 def gammapy_suite(tmp_path_factory):
     """Return a function from modules, or tests, of Gammapy to what becomes of them."""
 
-    def run(*names):
+    def run(*names, plugin="switched_backend"):
         folder = tmp_path_factory.mktemp("gammapy-suite")
         # Nothing of this project's configuration shall hold for Gammapy's tests.
         (folder / "pytest.ini").write_text("[pytest]\n")
         environment = {
             **os.environ,
             "SWITCHED_BACKEND_REPORT": str(folder / "report.json"),
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join(
+                [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
         }
         command = [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "switched_backend"),
+            *(sys.executable, "-m", "pytest", "-q", "-p", plugin),
             *("-p", "no:cacheprovider", "-p", "no:warnings", "--tb=short"),
             *("-c", str(folder / "pytest.ini"), "--rootdir", str(folder), "--pyargs", *names),
         ]

@@ -4,6 +4,8 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.time import Time
+from gammapy.data import GTI
 from gammapy.datasets import Datasets
 from gammapy.maps import MapAxis, RegionGeom
 from gammapy.modeling.models import PowerLawSpectralModel, SkyModel
@@ -43,3 +45,30 @@ def assert_equal():
             np.testing.assert_array_equal(ours_data, theirs_data, name)
 
     return check
+
+
+@pytest.fixture
+def nights(small):
+    """Return a function that makes datasets of a kind, one a night, with a decaying source."""
+
+    def make(kind="on-off", number=4, seed=20261125):
+        rng = np.random.default_rng(seed)
+        makers = {"spectrum": small.spectrum, "on-off": small.on_off, "cube": small.cube}
+        datasets = Datasets()
+        for i in range(number):
+            dataset = makers[kind](name=f"night-{i}")
+            start = Time("2020-01-01", scale="tt") + i * u.d
+            dataset.gti = GTI.create(start, start + 1 * u.h)
+            datasets.append(dataset)
+        source = small.point() if kind == "cube" else small.power_law()
+        extra = [small.background_model(name) for name in datasets.names if kind == "cube"]
+        datasets.models = [source, *extra]
+        amplitude = source.parameters["amplitude"]
+        before = amplitude.value
+        for i, dataset in enumerate(datasets):
+            amplitude.value = before * 3 * 0.6**i
+            small.fill([dataset], rng)
+        amplitude.value = before
+        return datasets
+
+    return make

@@ -20,7 +20,7 @@ how far up a parameter may be                        `upper_limit`
 the statistic along a parameter, around two          `profile`, `contour`
 how often errors and limits hold the truth           `exact_coverage`
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
-a flux per run or interval                           `light_curve`; ``LightCurveEstimator``
+a flux, or a spectrum, per run or interval           `light_curve`; ``LightCurveEstimator``
 a map of a source's TS, flux and limits              `ts_map`; ``TSMapEstimator``
 a map of excess, significance                        ``ExcessMapEstimator``
 peaks in such a map                                  `find_peaks`, `find_peaks_in_flux_map`
@@ -258,8 +258,8 @@ from ctao_sat.dl5._ts_map import ts_map
 
 # fmt: off
 __all__ = [
-    "asymmetric_errors", "contour", "exact_coverage", "fit", "flux_points", "light_curve", "profile",
-    "sensitivity", "ts_map", "upper_limit",
+    "asymmetric_errors", "contour", "exact_coverage", "fit", "flux_points", "light_curve",
+    "profile", "sensitivity", "ts_map", "upper_limit",
 ]
 __all__ += [  # gammapy.astro.darkmatter
     "BurkertProfile", "DMProfile", "DarkMatterAnnihilationSpectralModel",

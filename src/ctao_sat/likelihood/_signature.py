@@ -8,7 +8,7 @@ from ctao_sat.kernels.checksum import checksum
 from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._terms import Terms
 
-__all__ = ["Signature"]
+__all__ = ["Signature", "model_state"]
 
 _MAPS = (
     "counts", "counts_off", "acceptance", "acceptance_off", "background", "exposure",
@@ -83,11 +83,11 @@ def _fixed_parameters(datasets: Datasets, parameters: ParameterMap, terms: Terms
 
 
 def _state(datasets: Datasets) -> tuple:
-    models = tuple(_model_state(model) for model in unique_models(datasets))
+    models = tuple(model_state(model) for model in unique_models(datasets))
     return models, *(_dataset_state(dataset) for dataset in datasets)
 
 
-def _model_state(model) -> tuple[object, ...]:
+def model_state(model) -> tuple[object, ...]:
     """Return what a model holds beside its parameters: options, templates, tables."""
     options = tuple(sorted(getattr(model, "apply_irf", {}).items()))
     arrays = []
