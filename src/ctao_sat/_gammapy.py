@@ -25,6 +25,8 @@ name                            why it is here
 `penalty_precision`             the inverse of a penalty's covariance is private
 `plain_stat_sum`                renamed in Gammapy's development branch
 `psf_kernel_sizes`              how finely pixels of a PSF kernel are divided is private
+`reference_spectrum`            the spectrum of flux points of a template is made by a private
+                                function
 ``CUTOUT_MARGIN``,              how Gammapy cuts out and divides pixels is in the namespaces of its
 ``MAX_OVERSAMPLING``            modules only
 `bound_datasets`                ``Fit`` passes its backends a bound method and nothing else
@@ -46,6 +48,7 @@ from gammapy.datasets import Dataset, Datasets, MapDataset
 from gammapy.datasets import evaluator as _evaluator
 from gammapy.datasets import map as _map
 from gammapy.datasets.evaluator import CUTOUT_MARGIN, MapEvaluator
+from gammapy.datasets.flux_points import _get_reference_model as reference_spectrum
 from gammapy.irf.psf import map as _psf_map
 from gammapy.makers.utils import ThetaSquaredTable
 from gammapy.modeling import Covariance, Parameters
@@ -70,6 +73,7 @@ __all__ = [
     "penalty_precision",
     "plain_stat_sum",
     "psf_kernel_sizes",
+    "reference_spectrum",
     "register_fit_tasks",
     "renew_evaluators",
     "set_covariance",

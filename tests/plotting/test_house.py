@@ -8,11 +8,13 @@ import astropy.units as u
 import matplotlib as mpl
 import numpy as np
 import pytest
+from astropy.table import Table
 from astropy.time import Time
 from matplotlib.figure import Figure
 
 from ctao_sat import plotting
 from ctao_sat.errors import OutputError
+from ctao_sat.likelihood import Toys
 from ctao_sat.pulsar import FrequencyScan, PhaseRegions, h_test_growth
 
 PULSE = PhaseRegions(on=[(0.1, 0.2)], off=[(0.6, 1.05)])
@@ -29,6 +31,10 @@ TAKES = {
     "plot_phaseogram": "phases",
     "plot_h_test": "growth",
     "plot_scan": "scan",
+    "plot_stat_profile": "stat_profile",
+    "plot_contours": "contours",
+    "plot_pulls": "toys",
+    "plot_coverage": "coverage",
 }
 
 
@@ -75,6 +81,36 @@ def scan():
     )
 
 
+@pytest.fixture
+def stat_profile():
+    return {"crab.spectral.index_scan": np.arange(5.0), "stat_scan": np.array([9.0, 6, 5, 6, 9])}
+
+
+@pytest.fixture
+def contours():
+    angle = np.linspace(0, 2 * np.pi, 20)
+    return {"crab.spectral.index": np.cos(angle), "crab.spectral.amplitude": np.sin(angle),
+            "success": True}  # fmt: skip
+
+
+@pytest.fixture
+def toys():
+    rng = np.random.default_rng(5)
+    n = 100
+    covariance = np.tile(np.eye(2), (n, 1, 1))
+    numbers = rng.normal(size=n)
+    return Toys(["crab.index", "crab.amplitude"], ["", "cm-2 s-1 TeV-1"], np.zeros(2),
+                rng.normal(size=(n, 2)), covariance, numbers, numbers, numbers,
+                np.ones(n, dtype=bool), np.zeros(n, dtype=bool))  # fmt: skip
+
+
+@pytest.fixture
+def coverage():
+    table = Table({"signal": [1.0, 10, 100], "upper limit": [0.9, 0.95, 0.97]})
+    table.meta["nominal"] = {"upper limit": 0.977}
+    return table
+
+
 def draw(name, product):
     if name == "plot_sed":
         return plotting.plot_sed(
@@ -102,6 +138,10 @@ def state(product):
         return [getattr(product, name).data.copy() for name in product.available_quantities]
     if isinstance(product, np.ndarray):
         return [product.copy()]
+    if isinstance(product, dict):
+        return [np.array(value) for value in product.values()]
+    if isinstance(product, Toys):
+        return [product.values.copy(), product.covariance.copy()]
     if isinstance(product, FrequencyScan):
         return [product.values.copy(), product.f0.value.copy(), product.f1.value.copy()]
     maps = (product.counts, product.counts_off, product.mask_safe)

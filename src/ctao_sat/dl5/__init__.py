@@ -15,6 +15,10 @@ What to use when:
 you want                                             start with
 ===================================================  ==============================================
 best-fit parameters with their covariance            `fit`; step by step: ``Fit``
+errors to both sides of a parameter, as MINOS        `asymmetric_errors`
+how far up a parameter may be                        `upper_limit`
+the statistic along a parameter, around two          `profile`, `contour`
+how often errors and limits hold the truth           `exact_coverage`; ``ctao_sat.likelihood.toys``
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
 a flux per run or interval                           `light_curve`; ``LightCurveEstimator``
 a map of a source's TS, flux and limits              `ts_map`; ``TSMapEstimator``
@@ -241,14 +245,29 @@ from gammapy.stats import (
     wstat,
 )
 
+from ctao_sat.dl5._coverage import exact_coverage
+from ctao_sat.dl5._find_sources import find_sources
 from ctao_sat.dl5._fit import fit
 from ctao_sat.dl5._flux_points import flux_points
 from ctao_sat.dl5._light_curve import light_curve
+from ctao_sat.dl5._limits import asymmetric_errors, upper_limit
+from ctao_sat.dl5._scans import contour, profile
+from ctao_sat.dl5._maps import (
+    excess_map,
+    residual_map,
+    significance_distribution,
+    significance_map,
+)
+from ctao_sat.dl5._profiles import flux_profile
 from ctao_sat.dl5._sensitivity import sensitivity
+from ctao_sat.dl5._trials import trials_corrected
 from ctao_sat.dl5._ts_map import ts_map
 
 # fmt: off
 __all__ = ["fit", "flux_points", "light_curve", "sensitivity", "ts_map"]
+__all__ += ["asymmetric_errors", "contour", "exact_coverage", "profile", "upper_limit"]
+__all__ += ["excess_map", "residual_map", "significance_distribution", "significance_map"]
+__all__ += ["find_sources", "flux_profile", "trials_corrected"]
 __all__ += [  # gammapy.astro.darkmatter
     "BurkertProfile", "DMProfile", "DarkMatterAnnihilationSpectralModel",
     "DarkMatterDecaySpectralModel", "EinastoProfile", "IsothermalProfile", "JFactory",

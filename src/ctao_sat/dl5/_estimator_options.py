@@ -6,9 +6,17 @@ import astropy.units as u
 import numpy as np
 from gammapy.datasets import Datasets
 
-from ctao_sat.errors import ConfigError, SourceNotFoundError, did_you_mean
+from ctao_sat.errors import ConfigError, DataError, SourceNotFoundError, did_you_mean
 
-__all__ = ["check_edges", "check_selection", "exploring", "others_are_free", "source_name"]
+__all__ = [
+    "check_edges",
+    "check_selection",
+    "check_together",
+    "exploring",
+    "others_are_free",
+    "prior_constant",
+    "source_name",
+]
 
 
 def exploring() -> np.errstate:
@@ -54,3 +62,40 @@ def check_edges(edges: u.Quantity) -> u.Quantity:
             remedy="For example: [1, 3, 10] * u.TeV.",
         )
     return edges
+
+
+def check_together(datasets: Datasets) -> None:
+    """Refuse datasets that have no common flux points, as Gammapy does."""
+    if not all(hasattr(dataset, "counts") for dataset in datasets):
+        raise DataError(
+            "Flux points have no counts: new ones cannot be estimated from them.",
+            remedy="Take the datasets that they were estimated from.",
+        )
+    if not datasets.energy_axes_are_aligned:
+        raise DataError(
+            "The energy axes of the datasets are not aligned.",
+            remedy="Reduce them with the same energy axis, or resample: `resample_energy_axis`.",
+        )
+    tables = [dataset.meta_table for dataset in datasets if dataset.meta_table is not None]
+    names = {str(n) for table in tables if "TELESCOP" in table.colnames for n in table["TELESCOP"]}
+    if len(names) > 1:
+        raise DataError(
+            f"The datasets are of several telescopes: {', '.join(sorted(names))}.",
+            remedy="Estimate the flux points of each telescope by itself.",
+        )
+
+
+def prior_constant(datasets: Datasets, source: str) -> float:
+    """Return the priors on what the norm of a source does not change.
+
+    Gammapy's estimators put the spectrum of the source into a model with a norm, which does not
+    know of the priors within.
+    """
+    parameters = [
+        parameter
+        for model in datasets.models
+        for parameter in model.parameters
+        if model.name != source or parameter not in model.spectral_model.parameters
+    ]
+    unique = {id(parameter): parameter for parameter in parameters}
+    return float(sum(parameter.prior_stat_sum() for parameter in unique.values()))

@@ -21,6 +21,7 @@ its gradient or second derivatives                   ``value_and_grad``, ``hessi
 many parameter sets at once                          ``batch``
 to know what was left to Gammapy, and why            ``report``
 the minimum alone, without Gammapy's result objects  `optimize`
+many sets of counts of a model, drawn and fitted     `toys`, which returns `Toys`; `draw_counts`
 several likelihoods of the same data                 a shared `KernelCache`
 Gammapy's own ``Fit`` and estimators, but faster     `register_fit_backend`
 ===================================================  ==============================================
@@ -29,10 +30,13 @@ Gammapy's own ``Fit`` and estimators, but faster     `register_fit_backend`
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood._backend import register_fit_backend
 from ctao_sat.likelihood._compiled import CompiledLikelihood, compile_likelihood
+from ctao_sat.likelihood._draw import draw_counts
 from ctao_sat.likelihood._fit import CompiledFitResult, fit_compiled
 from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._optimize import Optimum, optimize
 from ctao_sat.likelihood._report import Fallback, Report
+from ctao_sat.likelihood._toy_result import Toys
+from ctao_sat.likelihood._toys import toys
 
 __all__ = [
     "CompiledFitResult",
@@ -42,8 +46,11 @@ __all__ = [
     "NotCompilable",
     "Optimum",
     "Report",
+    "Toys",
     "compile_likelihood",
+    "draw_counts",
     "fit_compiled",
     "optimize",
     "register_fit_backend",
+    "toys",
 ]

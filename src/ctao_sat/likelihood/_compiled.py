@@ -1,6 +1,9 @@
 """A likelihood compiled from Gammapy datasets: value, gradient, second derivatives."""
 
+import copy
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from gammapy.datasets import Datasets
@@ -8,6 +11,7 @@ from gammapy.datasets import Datasets
 from ctao_sat._gammapy import unique_models
 from ctao_sat.errors import ConfigError, NotCompilable
 from ctao_sat.likelihood._curvature import by_differences, expansion, second_derivatives
+from ctao_sat.likelihood._data import CountsData
 from ctao_sat.likelihood._engine import Engine
 from ctao_sat.likelihood._kernels import KernelCache
 from ctao_sat.likelihood._parameters import ParameterMap
@@ -17,7 +21,7 @@ from ctao_sat.likelihood._signature import Signature
 from ctao_sat.likelihood._sources import MovingSources
 from ctao_sat.likelihood._terms import build_terms
 
-__all__ = ["CompiledLikelihood", "compile_likelihood"]
+__all__ = ["CompiledLikelihood", "compile_likelihood", "with_counts"]
 
 
 def compile_likelihood(
@@ -273,3 +277,36 @@ class CompiledLikelihood:
                 remedy="Take kind='observed', or freeze what cannot be compiled.",
             )
         return by_differences(lambda shifted: self.evaluate(shifted, 1)[1], self._map, x)
+
+
+def with_counts(
+    likelihood: CompiledLikelihood, counts: Mapping[str, tuple[np.ndarray, np.ndarray | None]]
+) -> CompiledLikelihood:
+    """Return the likelihood of other counts; all else, and the parameters, are shared.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        It is not changed.
+    counts : mapping of str to (array, array or None)
+        For each dataset with counts that is compiled, by name, those of the on and of the off
+        region, each of shape (n_energy, n_y, n_x).
+
+    Returns
+    -------
+    likelihood : `CompiledLikelihood`
+        Datasets that Gammapy evaluates as a whole, and flux points, have the data that they had.
+    """
+    other = copy.copy(likelihood)
+    # Other counts would look like a change of the data.
+    other._watch = False
+    terms = likelihood._engine.terms
+    data = []
+    for one in terms.data:
+        if isinstance(one, CountsData) and one.dataset.name in counts:
+            on, off = counts[one.dataset.name]
+            one = replace(one, counts=on, counts_off=one.counts_off if off is None else off)
+        data.append(one)
+    p = likelihood._map.values()
+    other._engine = Engine(replace(terms, data=data), likelihood._priors, p)
+    return other

@@ -65,7 +65,12 @@ class CountsData:
 
 
 def describe_counts(
-    dataset: MapDataset, parameters: ParameterMap, kernels: KernelCache, *, reuse: bool = True
+    dataset: MapDataset,
+    parameters: ParameterMap,
+    kernels: KernelCache,
+    *,
+    reuse: bool = True,
+    fixed: bool = False,
 ) -> CountsData:
     """Return a dataset as arrays and responses.
 
@@ -77,7 +82,7 @@ def describe_counts(
         All parameters of all models.
     kernels : `KernelCache`
         Where PSF and energy dispersion are extracted.
-    reuse : bool
+    reuse, fixed : bool
         See `build_response`.
 
     Returns
@@ -108,8 +113,8 @@ def describe_counts(
         _add_off_counts(data)
     elif dataset.background is not None:
         data.background = np.asarray(dataset.background.data, dtype=float)
-        _add_background_model(data)
-    _add_responses(data, parameters, kernels, reuse)
+        _add_background_model(data, fixed)
+    _add_responses(data, parameters, kernels, reuse, fixed)
     return data
 
 
@@ -137,13 +142,13 @@ def _add_off_counts(data: CountsData) -> None:
     data.alpha = np.nan_to_num(np.asarray(ratio, dtype=float))
 
 
-def _add_background_model(data: CountsData) -> None:
+def _add_background_model(data: CountsData, fixed: bool) -> None:
     model = data.dataset.background_model
     if model is None:
         return
     if type(model) is not FoVBackgroundModel:
         raise NotCompilable(f"unknown kind of background model: {type(model).__name__}")
-    if free_shape_parameters(model):
+    if free_shape_parameters(model) and not fixed:
         raise NotCompilable("a background model with a free shape")
     geom = data.dataset.background.geom
     if model.spatial_model is not None:
@@ -166,13 +171,15 @@ def _shape_of_background(model: FoVBackgroundModel, geom) -> np.ndarray:
 
 
 def _add_responses(
-    data: CountsData, parameters: ParameterMap, kernels: KernelCache, reuse: bool
+    data: CountsData, parameters: ParameterMap, kernels: KernelCache, reuse: bool, fixed: bool
 ) -> None:
     for model in data.dataset.models or []:
         if isinstance(model, FoVBackgroundModel):
             continue
         try:
-            response = build_response(data.dataset, model, parameters, kernels, reuse=reuse)
+            response = build_response(
+                data.dataset, model, parameters, kernels, reuse=reuse, fixed=fixed
+            )
         except NotCompilable as error:
             data.slow[model.name] = error.message
         else:

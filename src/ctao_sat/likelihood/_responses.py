@@ -61,6 +61,7 @@ def build_response(
     kernels: KernelCache,
     *,
     reuse: bool = True,
+    fixed: bool = False,
 ) -> Response | MovingResponse | None:
     """Return the response of a dataset to a model.
 
@@ -77,6 +78,8 @@ def build_response(
     reuse : bool
         Whether to take source maps from Gammapy's own evaluators where these are up to date. They
         do not notice that a dataset was given another PSF or energy dispersion.
+    fixed : bool
+        Whether the shape stays as it is, even if its parameters are free.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def build_response(
         If the shape is free and cannot be followed, or the IRFs are of an unknown kind.
     """
     if type(model) is TemplateNPredModel:
-        if free_shape_parameters(model):
+        if free_shape_parameters(model) and not fixed:
             raise NotCompilable("a template of counts with a free shape")
         return _template_response(dataset, model)
     if type(model) is not SkyModel:
@@ -98,7 +101,7 @@ def build_response(
         raise NotCompilable("the dataset has no exposure")
     if model.spatial_model is None:
         return _spectral_response(dataset, model, kernels)
-    if free_shape_parameters(model):
+    if free_shape_parameters(model) and not fixed:
         return _moving_response(dataset, model, parameters, kernels, reuse)
     return _spatial_response(dataset, model, kernels, reuse)
 

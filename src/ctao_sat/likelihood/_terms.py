@@ -155,6 +155,7 @@ def build_terms(
     report: Report,
     *,
     reuse: bool = True,
+    fixed: bool = False,
 ) -> Terms:
     """Return the terms of datasets; what falls back is added to the report.
 
@@ -168,7 +169,7 @@ def build_terms(
         Where PSF and energy dispersion are extracted.
     report : `Report`
         Added to.
-    reuse : bool
+    reuse, fixed : bool
         See `build_response`.
 
     Returns
@@ -179,7 +180,7 @@ def build_terms(
     described, slow = [], []
     for dataset in datasets:
         try:
-            data = _describe(dataset, parameters, kernels, reuse)
+            data = _describe(dataset, parameters, kernels, reuse, fixed)
         except NotCompilable as error:
             report.fallbacks.append(Fallback(dataset.name, "", error.message))
             slow.append(_slow_dataset(dataset, parameters))
@@ -204,11 +205,11 @@ def build_terms(
 
 
 def _describe(
-    dataset, parameters: ParameterMap, kernels: KernelCache, reuse: bool
+    dataset, parameters: ParameterMap, kernels: KernelCache, reuse: bool, fixed: bool
 ) -> CountsData | FluxPointsRows:
     if type(dataset) is FluxPointsDataset:
         return flux_points_rows(dataset)
-    return describe_counts(dataset, parameters, kernels, reuse=reuse)
+    return describe_counts(dataset, parameters, kernels, reuse=reuse, fixed=fixed)
 
 
 class _RequestTable:

@@ -11,6 +11,10 @@
 `plot_profile`              what does its pulse look like: events over phase, regions, fit
 `plot_h_test`               do pulsations grow as they should: H test over livetime
 `plot_scan`                 at which frequency are they: a statistic over all trials
+`plot_stat_profile`         how far may a parameter be off: the statistic along it
+`plot_contours`             and two together: contours of the statistic
+`plot_pulls`                are errors right: toys in units of their errors
+`plot_coverage`             do intervals hold what they claim: over the expected counts
 `plot_irf_performance`      how good are IRFs: area, resolutions, sensitivity
 `save`                      an image of any of them on disk
 ==========================  ==========================================================
@@ -28,21 +32,27 @@ from ctao_sat.plotting.output import save
 from ctao_sat.plotting.periodicity import plot_h_test, plot_scan
 from ctao_sat.plotting.pulsar import plot_phaseogram, plot_profile
 from ctao_sat.plotting.regions import plot_regions
+from ctao_sat.plotting.scans import plot_contours, plot_stat_profile
 from ctao_sat.plotting.sed import plot_sed
 from ctao_sat.plotting.significance import plot_significance
 from ctao_sat.plotting.theta_squared import plot_theta_squared
+from ctao_sat.plotting.toys import plot_coverage, plot_pulls
 
 __all__ = [
+    "plot_contours",
     "plot_counts",
+    "plot_coverage",
     "plot_h_test",
     "plot_irf_performance",
     "plot_light_curve",
     "plot_phaseogram",
     "plot_profile",
+    "plot_pulls",
     "plot_regions",
     "plot_scan",
     "plot_sed",
     "plot_significance",
+    "plot_stat_profile",
     "plot_theta_squared",
     "save",
 ]

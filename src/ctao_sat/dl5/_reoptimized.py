@@ -1,0 +1,3 @@
+"""x"""
+def reoptimized_columns(*a):
+    raise NotImplementedError
