@@ -36,8 +36,8 @@ RESULTS = ("norm", "curvature", "ts", "niter", "total", "errn", "errp", "ul", "s
 _MOST_STEPS = 100
 # Of the error: a step below ends the search; what is left is about its square.
 _SHARP = 1e-4
-# Of the way from the best norm to an error, a limit or a sensitivity; likewise.
-_CLOSE = 1e-6
+# Of the growth of the statistic, or of the TS, that is looked for; likewise.
+_CLOSE = 1e-5
 # Sums of signals below this fraction of the largest one are added up anew: convolutions have noise.
 _NOISE = 1e-9
 
@@ -229,7 +229,7 @@ def _above(c, n, m, total, norm, curvature, rise):
         x -= step
         if not x > norm:
             return np.nan
-        if abs(step) <= _CLOSE * (x - norm):
+        if abs(height) <= _CLOSE * rise:
             return x
     return np.nan
 
@@ -260,7 +260,8 @@ def _below(maps, y, x, c, n, m, total, norm, curvature, rise, least, scratch):
         new = at - height / slope if slope < 0.0 else np.nan
         if not low < new < high:
             new = 0.5 * (low + high)
-        if abs(new - at) <= _CLOSE * (norm - at):
+        # Not a small step: near the pole all steps are.
+        if abs(height) <= _CLOSE * rise:
             return new
         at = new
     return np.nan
@@ -295,7 +296,7 @@ def _sensitivity(maps, y, x, signal, background, rise, scratch):
         root = math.sqrt(max(ts, 0.0))
         step = (root - math.sqrt(rise)) * 2.0 * root / slope
         new = max(norm - step, 0.5 * norm)
-        if abs(new - norm) <= _CLOSE * norm:
+        if abs(ts - rise) <= _CLOSE * rise:
             return new
         norm = new
     return np.nan
