@@ -1,7 +1,5 @@
 """Correct the significance of a peak in a map for how many places were looked at."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from gammapy.datasets import Datasets
 from gammapy.maps import Map
@@ -11,21 +9,7 @@ from scipy.stats import norm
 
 from ctao_sat._gammapy import fresh_copy
 
-__all__ = ["SearchedArea", "searched_area", "trials_corrected"]
-
-
-@dataclass(frozen=True)
-class SearchedArea:
-    """How large a map is, in units of how far its values are correlated.
-
-    Attributes
-    ----------
-    area : float
-        Solid angle times the roughness of a map of noise: its number of peaks above z is about
-        ``area (2 pi)**-1.5 z exp(-z**2 / 2)``.
-    """
-
-    area: float
+__all__ = ["searched_area", "trials_corrected"]
 
 
 def trials_corrected(
@@ -83,7 +67,7 @@ def trials_corrected(
     return -ndtri_exp(np.minimum(log_p, 0.0))
 
 
-def searched_area(datasets: Datasets, model: SkyModel, mask: Map) -> SearchedArea:
+def searched_area(datasets: Datasets, model: SkyModel, mask: Map) -> float:
     """Return how large the part of a map within a mask is, for a search for a source.
 
     The significance map of noise is as smooth as the autocorrelation of what the source adds to
@@ -100,8 +84,8 @@ def searched_area(datasets: Datasets, model: SkyModel, mask: Map) -> SearchedAre
 
     Returns
     -------
-    area : SearchedArea
-        Of all that is within the mask.
+    area : float
+        A of `trials_corrected`, of all that is within the mask.
     """
     steps, norm_sum = np.zeros(2), 0.0
     for dataset in datasets:
@@ -112,7 +96,7 @@ def searched_area(datasets: Datasets, model: SkyModel, mask: Map) -> SearchedAre
             squares = np.sum(np.diff(signal, axis=i + 1) ** 2, axis=(1, 2))
             steps[i] += np.sum(weights * squares)
     roughness = np.sqrt(np.prod(steps / norm_sum)) if norm_sum > 0 else 0.0
-    return SearchedArea(float(np.count_nonzero(mask.data) * roughness))
+    return float(np.count_nonzero(mask.data) * roughness)
 
 
 def _expected(dataset, model: SkyModel) -> tuple[np.ndarray, np.ndarray]:

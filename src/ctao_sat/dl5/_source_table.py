@@ -1,0 +1,80 @@
+"""A table of sources as a catalogue has them."""
+
+from collections.abc import Iterable, Mapping
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from gammapy.modeling.models import SkyModel
+
+__all__ = ["source_table"]
+
+# Radius that holds 68.27 % of a normal distribution in two dimensions, in units of its width.
+_R68 = 1.5152
+_FLUX = u.Unit("cm-2 s-1")
+
+
+def source_table(
+    models: Iterable[SkyModel], facts: Mapping[str, Mapping[str, float]], energies: u.Quantity
+) -> QTable:
+    """Return a row for each source.
+
+    Parameters
+    ----------
+    models : iterable of `~gammapy.modeling.models.SkyModel`
+        Fitted, with their errors.
+    facts : mapping of str to mapping of str to float
+        What the search knows of each: ts, sqrt_ts, significance, ts_ext, success.
+    energies : Quantity[energy], shape (2,)
+        In which to give the flux.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        Empty, but with its columns, if there are no models.
+    """
+    rows = [_row(model, facts[model.name], energies) for model in models]
+    names = ("name", "lon", "lat", "lon_err", "lat_err", "r68", "ts", "sqrt_ts", "significance")
+    names += ("flux", "flux_err", "sigma", "sigma_err", "ts_ext", "flag")
+    units = dict.fromkeys(("lon", "lat", "lon_err", "lat_err", "r68", "sigma", "sigma_err"), u.deg)
+    units |= {"flux": _FLUX, "flux_err": _FLUX}
+    columns: dict = {}
+    for name in names:
+        values = [row[name] for row in rows]
+        kind = str if name in ("name", "flag") else float
+        columns[name] = np.array(values, dtype=kind) * units.get(name, 1) if kind is float else np.array(values, dtype=str)
+    table = QTable(columns)
+    low, high = energies
+    table.meta["ENERGIES"] = f"{low:.4g} to {high:.4g}"
+    return table
+
+
+def _row(model: SkyModel, facts: Mapping[str, float], energies: u.Quantity) -> dict:
+    shape = model.spatial_model
+    lon, lat = shape.lon_0.quantity.to_value("deg"), shape.lat_0.quantity.to_value("deg")
+    lat_err = (shape.lat_0.error * shape.lat_0.unit).to_value("deg")
+    lon_err = (shape.lon_0.error * shape.lon_0.unit).to_value("deg") * np.cos(np.radians(lat))
+    flux, flux_err = (value.to_value(_FLUX) for value in _flux(model, energies))
+    sigma = getattr(shape, "sigma", None)
+    return {
+        "name": model.name,
+        "lon": lon % 360,
+        "lat": lat,
+        "lon_err": lon_err,
+        "lat_err": lat_err,
+        "r68": _R68 * np.sqrt((lon_err**2 + lat_err**2) / 2),
+        "ts": facts["ts"],
+        "sqrt_ts": facts["sqrt_ts"],
+        "significance": facts["significance"],
+        "flux": flux,
+        "flux_err": flux_err,
+        "sigma": np.nan if sigma is None else sigma.quantity.to_value("deg"),
+        "sigma_err": np.nan if sigma is None else (sigma.error * sigma.unit).to_value("deg"),
+        "ts_ext": facts["ts_ext"],
+        "flag": "" if facts["success"] else "the fit did not converge",
+    }
+
+
+def _flux(model: SkyModel, energies: u.Quantity) -> tuple[u.Quantity, u.Quantity]:
+    value, error, *_ = model.spectral_model.integral_error(*energies)
+    return value, error
