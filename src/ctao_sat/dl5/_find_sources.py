@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import astropy.units as u
 import numpy as np
@@ -22,6 +22,8 @@ from gammapy.modeling.models import (
     SpectralModel,
 )
 
+from scipy.ndimage import distance_transform_edt
+
 from ctao_sat._gammapy import fresh_copy, unique_models
 from ctao_sat.dl5._fit import fit
 from ctao_sat.dl5._source_table import source_table
@@ -35,8 +37,9 @@ __all__ = ["FoundSources", "find_sources"]
 
 log = logging.getLogger(__name__)
 
-# Nearer to the peak of a source than this share of its kernel's width is that source again.
-_SAME = 0.5
+# In units of the PSF's 68 % radius: what is nearer to a border, or to another source, is flagged.
+_NEAR_BORDER = 1.0
+_NEAR_SOURCE = 3.0
 
 
 class FoundSources(NamedTuple):
@@ -69,8 +72,9 @@ class _Search:
     kernels: KernelCache
     area: float | None = None
     n_trials: float | None = None
+    inside: WcsNDMap | None = None
     found: list[SkyModel] = field(default_factory=list)
-    facts: dict[str, dict[str, float]] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def find_sources(
@@ -132,7 +136,10 @@ def find_sources(
         and spectrum, with all other sources fitted; ``sqrt_ts``
         of its peak; ``significance`` of that after trials; ``flux`` and ``flux_err`` in the
         energies of the data; ``sigma``, ``sigma_err``, ``ts_ext`` of the extension, NaN for a point
-        and where it was not asked for; ``flag``, with what to look at.
+        and where it was not asked for; ``flag``, with what to look
+        at: "near the border" (of map or mask, within the 68 % radius of the PSF), "near another
+        source" (within three of them), "the fit did not converge". ``meta`` has the frame, the
+        energies, the threshold, and ``trials``: their number, or the area of `trials_corrected`.
 
     Raises
     ------
@@ -163,7 +170,8 @@ def find_sources(
         first = maps if first is None else first
         image = _searched(maps.sqrt_ts, mask)
         if search.area is None:
-            search.area = searched_area(search.datasets, search.template, _finite(image))
+            search.inside = Map.from_geom(image.geom, data=np.isfinite(image.data))
+            search.area = searched_area(search.datasets, search.template, search.inside)
         peak = _next_peak(image, search, threshold)
         if peak is None:
             break
@@ -173,7 +181,11 @@ def find_sources(
         _add(search, *peak, extended=extended, ts_extended=ts_extended)
     _fit_all(search)
     models = Models(sorted(search.found, key=lambda model: -search.facts[model.name]["ts"]))
-    table = source_table(models, search.facts, _energies(datasets))
+    _flag(search)
+    frame = search.template.spatial_model.frame
+    table = source_table(models, search.facts, _energies(datasets), frame)
+    table.meta["threshold"] = threshold
+    table.meta["trials"] = f"area {search.area:.4g}" if n_trials is None else f"{n_trials:g}"
     return FoundSources(models, table, first, maps)
 
 
@@ -212,10 +224,6 @@ def _searched(sqrt_ts: WcsNDMap, mask: WcsNDMap | None) -> WcsNDMap:
         wanted = mask.interp_to_geom(image.geom, method="nearest", fill_value=0).data > 0.5
         image.data[~wanted] = np.nan
     return image
-
-
-def _finite(image: WcsNDMap) -> Map:
-    return Map.from_geom(image.geom, data=np.isfinite(image.data))
 
 
 def _next_peak(
@@ -334,6 +342,39 @@ def _stat_without(search: _Search, model: SkyModel) -> float:
     if not work.models.parameters.free_parameters:
         return float(work.stat_sum())
     return float(fit(work, guard=False, kernels=search.kernels).total_stat)
+
+
+def _flag(search: _Search) -> None:
+    """Say of each source what to look at."""
+    for model in search.found:
+        flags = [] if search.facts[model.name]["success"] else ["the fit did not converge"]
+        position = model.spatial_model.position
+        beam = _beam(search, position)
+        if _distance_to_border(search, position) < _NEAR_BORDER * beam:
+            flags.append("near the border")
+        others = [each.spatial_model.position for each in search.found if each is not model]
+        if any(each.separation(position) < _NEAR_SOURCE * beam for each in others):
+            flags.append("near another source")
+        search.facts[model.name]["flags"] = flags
+
+
+def _beam(search: _Search, position: SkyCoord) -> u.Quantity:
+    """Return the smallest 68 % radius of the PSFs at the middle energy; a pixel without PSF."""
+    radii = [search.datasets[0].counts.geom.pixel_scales.max()]
+    low, high = _energies(search.datasets)
+    middle = np.sqrt(low * high)
+    for psf in (dataset.psf for dataset in search.datasets if dataset.psf is not None):
+        energy = {psf.energy_name: middle}
+        radii.append(psf.containment_radius(0.68, position=position, **energy).squeeze())
+    return min(radii[1:], default=radii[0])
+
+
+def _distance_to_border(search: _Search, position: SkyCoord) -> u.Quantity:
+    assert search.inside is not None
+    distance = distance_transform_edt(np.pad(search.inside.data, 1))
+    column, row = (int(np.rint(x)) + 1 for x in position.to_pixel(search.inside.geom.wcs))
+    row, column = np.clip((row, column), 0, np.array(distance.shape) - 1)
+    return distance[row, column] * search.inside.geom.pixel_scales.min()
 
 
 def _name(position: SkyCoord, taken: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Map excess, significance and residuals of counts over the sky."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import astropy.units as u
 import numpy as np
@@ -9,6 +9,7 @@ from gammapy.datasets import Datasets, MapDataset, MapDatasetOnOff
 from gammapy.estimators import ExcessMapEstimator, FluxMaps
 from gammapy.maps import Map, MapAxis, WcsNDMap
 from gammapy.modeling.models import SpectralModel
+from gammapy.stats import CashCountsStatistic
 from scipy.stats import norm
 
 from ctao_sat.dl5._energy_bins import energy_bins
@@ -16,7 +17,7 @@ from ctao_sat.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["excess_map", "residual_map", "significance_distribution", "significance_map"]
 
-_RESIDUALS = ("diff", "diff/model", "diff/sqrt(model)")
+_RESIDUALS = ("diff", "diff/model", "diff/sqrt(model)", "significance")
 AnyMapDataset = TypeVar("AnyMapDataset", bound=MapDataset)
 
 
@@ -98,7 +99,9 @@ def excess_map(
         correlation_radius=radius,
         energy_edges=energy_edges,
         sum_over_energy_groups=energy_edges is None,
-        selection_optional=selection_optional if selection_optional == "all" else list(selection_optional),
+        selection_optional=selection_optional
+        if selection_optional == "all"
+        else list(selection_optional),
         spectral_model=spectral_model,
         correlate_off=correlate_off,
         n_sigma=n_sigma,
@@ -160,8 +163,10 @@ def residual_map(
     ----------
     datasets : `~gammapy.datasets.Datasets` or `~gammapy.datasets.MapDataset`
         Maps of one geometry with fitted models; several are added up. They are not changed.
-    method : {"diff/sqrt(model)", "diff", "diff/model"}
-        How the difference is scaled.
+    method : {"diff/sqrt(model)", "diff", "diff/model", "significance"}
+        How the difference is scaled. "significance" is the signed root of the likelihood ratio of
+        `excess_map`, for the counts of a pixel; with `smooth` there are no counts, and it is not
+        defined.
     energy_edges : Quantity[energy], shape (n+1,), optional
         Edges of bands with a map each; by default one band with all energies.
     smooth : Quantity[angle], optional
@@ -175,7 +180,7 @@ def residual_map(
     Raises
     ------
     ConfigError
-        If the method is unknown.
+        If the method is unknown, or significance is asked for with smoothing.
     DataError
         If datasets are no maps, or not of one geometry and kind.
     """
@@ -183,29 +188,42 @@ def residual_map(
         raise ConfigError(
             f"Unknown method {method!r}.", remedy=did_you_mean(str(method), list(_RESIDUALS))
         )
+    if method == "significance" and smooth is not None:
+        raise ConfigError(
+            "Smoothed counts have no significance.",
+            remedy="Take `significance_map` with a correlation radius.",
+        )
     dataset = joined(datasets)
     weights = _mask(dataset)
     bands = _bands(dataset, energy_edges)
     counts, npred = (
-        each.resample_axis(axis=bands, weights=weights) for each in (dataset.counts, dataset.npred())
+        each.resample_axis(axis=bands, weights=weights)
+        for each in (dataset.counts, dataset.npred())
     )
     if smooth is not None:
-        counts, npred = (each.smooth(u.Quantity(smooth, "deg"), "gauss") for each in (counts, npred))
+        counts, npred = (
+            each.smooth(u.Quantity(smooth, "deg"), "gauss") for each in (counts, npred)
+        )
     difference = counts.data - npred.data
     with np.errstate(divide="ignore", invalid="ignore"):
         if method == "diff/model":
             difference = difference / npred.data
         elif method == "diff/sqrt(model)":
             difference = difference / np.sqrt(npred.data)
+        elif method == "significance":
+            difference = CashCountsStatistic(counts.data, npred.data).sqrt_ts
     inside = weights.resample_axis(axis=bands, ufunc=np.logical_or).data
     difference = np.where(inside & np.isfinite(difference), difference, np.nan)
     return Map.from_geom(counts.geom, data=difference)
 
 
 def significance_distribution(
-    significance: WcsNDMap, exclusion: WcsNDMap | None = None
-) -> dict[str, float]:
-    """Return mean and width of the significances in a map, as of a normal distribution.
+    significance: WcsNDMap,
+    exclusion: WcsNDMap | None = None,
+    *,
+    correlation_radius: u.Quantity | None = None,
+) -> dict[str, Any]:
+    r"""Return mean and width of the significances in a map, as of a normal distribution.
 
     Where nothing but background is left they are 0 and 1; a larger width tells of a background
     that does not fit, or of sources that are not excluded.
@@ -216,28 +234,57 @@ def significance_distribution(
         Of `significance_map`, of all bands together, or ``sqrt_ts`` of a TS map.
     exclusion : `~gammapy.maps.WcsNDMap`, optional
         Mask of an image that is false where there are sources, as Gammapy's exclusion masks are.
+    correlation_radius : Quantity[angle], optional
+        That of the map. The sum of the correlations of a pixel with all others is then the area
+        of the circle, and :math:`n_\mathrm{eff}` is n pixels in units of it. By default pixels are
+        taken to be independent, which makes the errors of a correlated map too small.
 
     Returns
     -------
-    distribution : dict of str to float
-        "mean", "std", and "n", the number of pixels. They overlap: their errors are larger than
-        those of n independent ones.
+    distribution : dict
+        "mean", "std", their errors ``std / sqrt(n_eff)`` and ``std / sqrt(2 n_eff)`` as "mean_err"
+        and "std_err", "n", the number of pixels, and "values", array, shape (n,).
 
     Raises
     ------
     DataError
         If no pixel is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gammapy.maps import WcsNDMap
+    >>> from ctao_sat import dl5
+    >>> noise = WcsNDMap.create(npix=100, binsz=0.02)
+    >>> noise.data = np.random.default_rng(1).normal(size=noise.data.shape)
+    >>> found = dl5.significance_distribution(noise)
+    >>> print(f"{found['mean']:.2f} +- {found['mean_err']:.2f}, {found['std']:.2f}")
+    -0.00 +- 0.01, 1.00
     """
     values = significance.data
+    image = significance.geom.to_image()
     if exclusion is not None:
-        values = np.where(exclusion.interp_to_geom(significance.geom.to_image()).data > 0.5, values, np.nan)
+        kept = exclusion.interp_to_geom(image, method="nearest", fill_value=1).data > 0.5
+        values = np.where(kept, values, np.nan)
     values = values[np.isfinite(values)]
     if values.size == 0:
         raise DataError(
             "No pixel of the map is left.", remedy="Exclude less, or look at the mask of the map."
         )
+    n_eff = float(values.size)
+    if correlation_radius is not None:
+        width, height = image.pixel_scales
+        circle = np.pi * u.Quantity(correlation_radius) ** 2 / (width * height)
+        n_eff /= max(float(circle.to_value("")), 1.0)
     mean, std = norm.fit(values)
-    return {"mean": float(mean), "std": float(std), "n": int(values.size)}
+    return {
+        "mean": float(mean),
+        "std": float(std),
+        "mean_err": float(std / np.sqrt(n_eff)),
+        "std_err": float(std / np.sqrt(2 * n_eff)),
+        "n": int(values.size),
+        "values": values,
+    }
 
 
 def joined(datasets: Datasets | MapDataset) -> MapDataset:
@@ -287,7 +334,11 @@ def _mask(dataset: MapDataset) -> Map:
 
 def _check(datasets: Datasets) -> None:
     for dataset in datasets:
-        if not isinstance(dataset, MapDataset) or dataset.counts is None or dataset.counts.geom.is_region:
+        if (
+            not isinstance(dataset, MapDataset)
+            or dataset.counts is None
+            or dataset.counts.geom.is_region
+        ):
             raise DataError(
                 f"Dataset '{dataset.name}' is no map of counts.",
                 remedy="Reduce the observations with a WcsGeom.",

@@ -12,10 +12,12 @@ __all__ = ["source_table"]
 # Radius that holds 68.27 % of a normal distribution in two dimensions, in units of its width.
 _R68 = 1.5152
 _FLUX = u.Unit("cm-2 s-1")
+_FORMATS = dict.fromkeys(("ts", "ts_ext"), ".1f") | dict.fromkeys(("flux", "flux_err"), ".3g")
+_FORMATS |= dict.fromkeys(("sqrt_ts", "significance"), ".2f")
 
 
 def source_table(
-    models: Iterable[SkyModel], facts: Mapping[str, Mapping[str, float]], energies: u.Quantity
+    models: Iterable[SkyModel], facts: Mapping[str, Mapping], energies: u.Quantity, frame: str
 ) -> QTable:
     """Return a row for each source.
 
@@ -24,9 +26,11 @@ def source_table(
     models : iterable of `~gammapy.modeling.models.SkyModel`
         Fitted, with their errors.
     facts : mapping of str to mapping of str to float
-        What the search knows of each: ts, sqrt_ts, significance, ts_ext, success.
+        What the search knows of each: ts, sqrt_ts, significance, ts_ext, flags.
     energies : Quantity[energy], shape (2,)
         In which to give the flux.
+    frame : str
+        Of the positions.
 
     Returns
     -------
@@ -41,11 +45,16 @@ def source_table(
     columns: dict = {}
     for name in names:
         values = [row[name] for row in rows]
-        kind = str if name in ("name", "flag") else float
-        columns[name] = np.array(values, dtype=kind) * units.get(name, 1) if kind is float else np.array(values, dtype=str)
+        if name in ("name", "flag"):
+            columns[name] = np.array(values, dtype=str)
+        else:
+            columns[name] = np.array(values, dtype=float) * units.get(name, u.one)
     table = QTable(columns)
     low, high = energies
-    table.meta["ENERGIES"] = f"{low:.4g} to {high:.4g}"
+    for name in names[1:-1]:
+        table[name].info.format = _FORMATS.get(name, ".5f")
+    table.meta["frame"] = frame
+    table.meta["energies"] = f"{low:.4g} to {high:.4g}"
     return table
 
 
@@ -71,7 +80,7 @@ def _row(model: SkyModel, facts: Mapping[str, float], energies: u.Quantity) -> d
         "sigma": np.nan if sigma is None else sigma.quantity.to_value("deg"),
         "sigma_err": np.nan if sigma is None else (sigma.error * sigma.unit).to_value("deg"),
         "ts_ext": facts["ts_ext"],
-        "flag": "" if facts["success"] else "the fit did not converge",
+        "flag": "; ".join(facts["flags"]),
     }
 
 
