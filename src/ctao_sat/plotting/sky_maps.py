@@ -197,10 +197,11 @@ def plot_flux_profile(profile: FluxPoints, *, ax: Axes | None = None) -> Axes:
     axis, energy = profile.geom.axes["projected-distance"], profile.geom.axes["energy"]
     distance = axis.center.to_value("deg")
     width = np.abs(distance - axis.edges.to_value("deg")[:-1])
+    power = _power(profile)
     for i in range(energy.nbin):
         colour = style.SERIES[i % len(style.SERIES)]
         low, high = energy.edges[i], energy.edges[i + 1]
-        flux, error = (_row(profile, name, i) for name in ("flux", "flux_err"))
+        flux, error = (_row(profile, name, i) / 10.0**power for name in ("flux", "flux_err"))
         limit = profile.is_ul.data[..., i, 0, 0].ravel()
         limit &= "norm_ul" in profile.available_quantities
         ax.errorbar(
@@ -214,17 +215,23 @@ def plot_flux_profile(profile: FluxPoints, *, ax: Axes | None = None) -> Axes:
             **style.POINTS,
         )
         if limit.any():
-            bound = _row(profile, "flux_ul", i)[limit]
+            bound = _row(profile, "flux_ul", i)[limit] / 10.0**power
             text = style.LIMITS if i == 0 else ""
             length = 0.3 * np.abs(bound)
             style.draw_limits(ax, distance[limit], bound, length=length, xerr=width[limit],
                               colour=colour, label=text)  # fmt: skip
     ax.axhline(0.0, color=style.ink(ax), linewidth=0.8)
     ax.set_xlabel("Distance [deg]")
-    ax.set_ylabel(f"Flux [{style.unit_label('cm-2 s-1')}]")
+    ax.set_ylabel(rf"Flux [$10^{{{power}}}$ {style.unit_label('cm-2 s-1')}]")
     style.dress(ax)
     style.legend_above(ax)
     return ax
+
+
+def _power(profile: FluxPoints) -> int:
+    """Return the power of ten of the largest flux: all are near it, and their axis is linear."""
+    largest = np.nanmax(np.abs(profile.flux.quantity.to_value("cm-2 s-1")), initial=1e-30)
+    return int(np.floor(np.log10(largest)))
 
 
 def _row(profile: FluxPoints, name: str, i: int) -> np.ndarray:
