@@ -56,6 +56,7 @@ html_sidebars = {
         "recipe-pulsar",
         "recipe-spectrum-1d",
         "simulation",
+        "sky-maps",
         "spectral-kernels",
         "tutorial-vela",
     )
@@ -66,6 +67,12 @@ html_sidebars = {
 FIGURES = {
     "irf_performance.py": ["irf-performance.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
+    "sky_maps.py": [
+        "sky-significance.png",
+        "sky-residuals.png",
+        "sky-distribution.png",
+        "sky-profile.png",
+    ],
 }
 
 

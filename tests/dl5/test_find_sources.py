@@ -71,7 +71,10 @@ def test_models_are_ready_for_a_fit(sky, two):
 
 
 def test_two_sources_two_beams_apart_are_two(sky):
-    found = dl5.find_sources(sky.field([(-0.1, 0, 15), (0.1, 0, 12)], seed=5), extended=False)
+    found = dl5.find_sources(
+        sky.field([(-0.1, 0, 15), (0.1, 0, 12)], seed=5, npix=31), extended=False
+    )
+    # The highest peak was between them.
     assert len(found.models) == 2
     assert min(distance(sky, found, -0.1, 0, i=i) for i in range(2)) < 3.3
     assert min(distance(sky, found, 0.1, 0, i=i) for i in range(2)) < 3.3
@@ -80,7 +83,7 @@ def test_two_sources_two_beams_apart_are_two(sky):
 
 def test_two_sources_one_beam_apart_are_one_that_is_extended(sky):
     # They are 0.09 deg apart, the PSF has a 68 % radius of 0.09 deg.
-    found = dl5.find_sources(sky.field([(-0.045, 0, 15), (0.045, 0, 15)], seed=6))
+    found = dl5.find_sources(sky.field([(-0.045, 0, 15), (0.045, 0, 15)], seed=6, npix=31))
     assert isinstance(found.models[0].spatial_model, GaussianSpatialModel)
     assert found.table["ts_ext"][0] > 16
     assert place(found.models[0]).separation(CENTRE) < 0.03 * u.deg
@@ -114,15 +117,15 @@ def test_places_where_coordinates_are_awkward(sky, centre, proj):
 
 
 def test_source_at_the_border_is_flagged(sky):
-    found = dl5.find_sources(sky.field([(0.87, 0, 20)], seed=9), extended=False)
+    found = dl5.find_sources(sky.field([(0.87, 0, 20)], seed=9, npix=61), extended=False)
     assert len(found.models) == 1
     assert found.table["flag"][0] == "near the border"
 
 
 def test_mask_and_limit_of_the_number(sky):
-    datasets = sky.field([(0, 0, 30), (0.25, 0.1, 3)], seed=3)
+    datasets = sky.field([(0, 0, 30), (0.25, 0.1, 8)], seed=3, npix=31)
     mask = (
-        datasets[0].counts.geom.to_image().region_mask("galactic;circle(10, 0, 0.5)", inside=False)
+        datasets[0].counts.geom.to_image().region_mask("galactic;circle(10, 0, 0.42)", inside=False)
     )
     assert len(dl5.find_sources(datasets, mask=mask).models) == 0
     assert len(dl5.find_sources(datasets, max_sources=1, extended=False).models) == 1

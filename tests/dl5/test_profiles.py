@@ -24,17 +24,17 @@ def datasets(sky):
 def boxes(datasets):
     ends = SkyCoord([9.6, 10.4], [0, 0], unit="deg", frame="galactic")
     wcs = datasets[0].counts.geom.wcs
-    return make_orthogonal_rectangle_sky_regions(ends[0], ends[1], wcs, 0.2 * u.deg, nbin=5)
+    return make_orthogonal_rectangle_sky_regions(ends[0], ends[1], wcs, 0.2 * u.deg, nbin=3)
 
 
 def test_line_equals_gammapys_estimator(datasets, boxes):
-    ours = dl5.flux_profile(datasets, boxes, EDGES)
-    theirs = FluxProfileEstimator(
-        regions=boxes, energy_edges=EDGES, selection_optional=["errn-errp", "ul"]
-    ).run(datasets)
+    ours = dl5.flux_profile(datasets, boxes, EDGES, selection_optional=["ul"])
+    theirs = FluxProfileEstimator(regions=boxes, energy_edges=EDGES, selection_optional=["ul"]).run(
+        datasets
+    )
     assert ours.geom.axes["projected-distance"] == theirs.geom.axes["projected-distance"]
     error = theirs.norm_err.data
-    for name in ("norm", "norm_err", "norm_errn", "norm_errp", "norm_ul"):
+    for name in ("norm", "norm_err", "norm_ul"):
         difference = getattr(ours, name).data - getattr(theirs, name).data
         assert np.abs(difference / error).max() < 0.02, name
     assert ours.counts.data.sum() == theirs.counts.data.sum()

@@ -95,7 +95,8 @@ def find_sources(
 
     The position and the spectrum of each are fitted, with a Gaussian if that is
     significantly better than a point; then it is part of the model, and the map is made again.
-    At last all sources are fitted together.
+    At last all sources are fitted together, and those are left out, weakest first, that the others
+    explain: between two near sources may have been the highest peak.
 
     Parameters
     ----------
@@ -160,13 +161,7 @@ def find_sources(
     first: FluxMaps | None = None
     bar = progress_bar(range(max_sources + 1), description="Search for sources", progress=progress)
     for step in bar:
-        maps = ts_map(
-            search.datasets,
-            search.template,
-            sum_over_energy_groups=False,
-            kernels=search.kernels,
-            n_jobs=n_jobs,
-        )
+        maps = _map(search, n_jobs)
         first = maps if first is None else first
         image = _searched(maps.sqrt_ts, mask)
         if search.area is None:
@@ -179,7 +174,8 @@ def find_sources(
             log.warning("More than %d sources: the search ended there.", max_sources)
             break
         _add(search, *peak, extended=extended, ts_extended=ts_extended)
-    _fit_all(search)
+    if _fit_all(search, threshold):
+        maps = _map(search, n_jobs)
     models = Models(sorted(search.found, key=lambda model: -search.facts[model.name]["ts"]))
     _flag(search)
     frame = search.template.spatial_model.frame
@@ -216,6 +212,16 @@ def _begin(
     frame = work[0].counts.geom.frame if frame is None else frame
     template = SkyModel(spectral.copy(), PointSpatialModel(frame=frame), name="searched")
     return _Search(work, template, KernelCache(), n_trials=n_trials)
+
+
+def _map(search: _Search, n_jobs: int) -> FluxMaps:
+    return ts_map(
+        search.datasets,
+        search.template,
+        sum_over_energy_groups=False,
+        kernels=search.kernels,
+        n_jobs=n_jobs,
+    )
 
 
 def _searched(sqrt_ts: WcsNDMap, mask: WcsNDMap | None) -> WcsNDMap:
@@ -320,15 +326,26 @@ def _fit_one(search: _Search, model: SkyModel) -> tuple[float, bool]:
     return float(result.total_stat), bool(result.success)
 
 
-def _fit_all(search: _Search) -> None:
-    """Fit all sources together, and take each out once for its test statistic."""
-    if not search.found:
-        return
-    search.datasets.models = [*_others(search), *search.found]
-    result = fit(search.datasets, guard=False, kernels=search.kernels)
-    for model in search.found:
-        search.facts[model.name]["success"] = bool(result.success)
-        search.facts[model.name]["ts"] = _stat_without(search, model) - float(result.total_stat)
+def _fit_all(search: _Search, threshold: float) -> bool:
+    """Fit all sources together; take out what the others explain, and return whether some was."""
+    dropped = False
+    while search.found:
+        search.datasets.models = [*_others(search), *search.found]
+        result = fit(search.datasets, guard=False, kernels=search.kernels)
+        for model in search.found:
+            facts = search.facts[model.name]
+            facts["success"] = bool(result.success)
+            facts["ts"] = _stat_without(search, model) - float(result.total_stat)
+        worst = min(search.found, key=lambda model: search.facts[model.name]["ts"])
+        root = np.sqrt(max(search.facts[worst.name]["ts"], 0.0))
+        if trials_corrected(root, area=search.area, n_trials=search.n_trials) > threshold:
+            break
+        log.info("%s is left out: the sources around explain it.", worst.name)
+        others = _others(search)
+        search.found.remove(worst)
+        search.datasets.models = [*others, *search.found]
+        dropped = True
+    return dropped
 
 
 def _stat_without(search: _Search, model: SkyModel) -> float:

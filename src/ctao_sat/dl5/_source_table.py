@@ -85,5 +85,7 @@ def _row(model: SkyModel, facts: Mapping[str, float], energies: u.Quantity) -> d
 
 
 def _flux(model: SkyModel, energies: u.Quantity) -> tuple[u.Quantity, u.Quantity]:
-    value, error, *_ = model.spectral_model.integral_error(*energies)
+    # A fit that did not converge may leave any index.
+    with np.errstate(all="ignore"):
+        value, error, *_ = model.spectral_model.integral_error(*energies)
     return value, error
