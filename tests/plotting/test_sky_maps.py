@@ -21,8 +21,15 @@ def image():
 
 
 def test_sources_stand_where_they_are_with_any_name(image, tmp_path):
-    table = QTable({"name": ["J$1$", "wide"], "lon": [10.5, 9.5] * u.deg, "lat": [0.5, -0.5] * u.deg,
-                    "sigma": [np.nan, 0.2] * u.deg}, meta={"frame": "galactic"})  # fmt: skip
+    table = QTable(
+        {
+            "name": ["J$1$", "wide"],
+            "lon": [10.5, 9.5] * u.deg,
+            "lat": [0.5, -0.5] * u.deg,
+            "sigma": [np.nan, 0.2] * u.deg,
+        },
+        meta={"frame": "galactic"},
+    )
     ax = plotting.plot_sky_map(image, sources=table, beam=0.1 * u.deg)
     crosses = [line.get_xydata()[0] for line in ax.lines if line.get_marker() == "x"]
     assert_allclose(crosses, [[10, 30], [30, 10]], atol=0.01)

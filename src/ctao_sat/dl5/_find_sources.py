@@ -21,7 +21,6 @@ from gammapy.modeling.models import (
     SkyModel,
     SpectralModel,
 )
-
 from scipy.ndimage import distance_transform_edt
 
 from ctao_sat._gammapy import fresh_copy, unique_models
@@ -240,7 +239,7 @@ def _next_peak(
     peaks = find_peaks(image, threshold=lowest, min_distance=1)
     for row in peaks:
         value = float(row["value"])
-        after = float(trials_corrected(value, area=search.area, n_trials=search.n_trials))
+        after = float(trials_corrected(np.array(value), area=search.area, n_trials=search.n_trials))
         if not after > threshold:
             return None
         position = SkyCoord(row["ra"], row["dec"], unit="deg", frame="icrs")

@@ -1,6 +1,7 @@
 """A table of sources as a catalogue has them."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -38,7 +39,17 @@ def source_table(
         Empty, but with its columns, if there are no models.
     """
     rows = [_row(model, facts[model.name], energies) for model in models]
-    names = ("name", "lon", "lat", "lon_err", "lat_err", "r68", "ts", "sqrt_ts", "significance")
+    names: tuple[str, ...] = (
+        "name",
+        "lon",
+        "lat",
+        "lon_err",
+        "lat_err",
+        "r68",
+        "ts",
+        "sqrt_ts",
+        "significance",
+    )
     names += ("flux", "flux_err", "sigma", "sigma_err", "ts_ext", "flag")
     units = dict.fromkeys(("lon", "lat", "lon_err", "lat_err", "r68", "sigma", "sigma_err"), u.deg)
     units |= {"flux": _FLUX, "flux_err": _FLUX}
@@ -58,7 +69,7 @@ def source_table(
     return table
 
 
-def _row(model: SkyModel, facts: Mapping[str, float], energies: u.Quantity) -> dict:
+def _row(model: SkyModel, facts: Mapping[str, Any], energies: u.Quantity) -> dict:
     shape = model.spatial_model
     lon, lat = shape.lon_0.quantity.to_value("deg"), shape.lat_0.quantity.to_value("deg")
     lat_err = (shape.lat_0.error * shape.lat_0.unit).to_value("deg")
