@@ -309,7 +309,7 @@ def _others(search: _Search) -> list:
 
 
 def _fit_one(search: _Search, model: SkyModel) -> tuple[float, bool]:
-    """Fit one source, with the amplitudes of all others and the background; return the statistic."""
+    """Fit one source with all amplitudes and the background; return the statistic."""
     work = fresh_copy(search.datasets)
     others = [*_others(search), *search.found]
     frozen = [p for other in search.found for p in other.parameters.free_parameters]
