@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 from gammapy.datasets import Datasets
 
+from ctao_sat._gammapy import unique_models
 from ctao_sat.errors import ConfigError, DataError, SourceNotFoundError, did_you_mean
 
 __all__ = [
@@ -91,11 +92,8 @@ def prior_constant(datasets: Datasets, source: str) -> float:
     Gammapy's estimators put the spectrum of the source into a model with a norm, which does not
     know of the priors within.
     """
-    parameters = [
-        parameter
-        for model in datasets.models
-        for parameter in model.parameters
-        if model.name != source or parameter not in model.spectral_model.parameters
-    ]
-    unique = {id(parameter): parameter for parameter in parameters}
-    return float(sum(parameter.prior_stat_sum() for parameter in unique.values()))
+    models = unique_models(datasets)
+    own = {id(p) for m in models if m.name == source for p in m.spectral_model.parameters}
+    unique = {id(p): p for model in models for p in model.parameters}
+    others = [p for key, p in unique.items() if key not in own and p.prior is not None]
+    return float(sum(parameter.prior_stat_sum() for parameter in others))

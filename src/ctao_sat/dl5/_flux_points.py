@@ -26,7 +26,7 @@ from ctao_sat.dl5._points_maps import columns_of_rows, make_flux_points
 from ctao_sat.dl5._reoptimized import reoptimized_columns
 from ctao_sat.errors import ConfigError, NotCompilable
 from ctao_sat.likelihood import KernelCache
-from ctao_sat.likelihood._source_counts import source_counts
+from ctao_sat.likelihood._source_counts import SourceTerms
 from ctao_sat.parallel import pmap
 
 __all__ = ["flux_points"]
@@ -96,11 +96,11 @@ def flux_points(
     kernels : `~ctao_sat.likelihood.KernelCache`, optional
         PSF and energy-dispersion kernels that earlier fits of the same data have extracted.
     n_jobs : int
-        Number of workers for the bins that are not solved at once: those refitted, and Gammapy's.
+        Number of workers for the bins that are left to Gammapy.
     backend : {"auto", "serial", "processes", "dask"}
         Where to compute those.
     progress : bool
-        Show a progress bar for them.
+        Show a progress bar for them, and for bins that are fitted one by one.
 
     Returns
     -------
@@ -203,12 +203,14 @@ def _compiled(
         if estimator.norm.prior is not None:
             raise NotCompilable("the norm has a prior")
         if estimator.reoptimize:
-            found, left = reoptimized_columns(datasets, bins, estimator, kernels, workers)
+            progress = workers["progress"]
+            found = reoptimized_columns(datasets, bins, estimator, kernels, progress=progress)
+            left = []
         else:
-            counts, left = source_counts(datasets, estimator.source, kernels)
+            terms = SourceTerms(datasets, estimator.source, kernels)
             constant = prior_constant(datasets, estimator.source)
             parts = [one.parts for one in bins]
-            found = norm_columns(counts, parts, estimator, constant)
+            found, left = norm_columns(terms.counts(), parts, estimator, constant), terms.left
     except NotCompilable as error:
         found, left = None, [f"all bins: {error.message}"]
     if found is not None:

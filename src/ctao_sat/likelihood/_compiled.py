@@ -21,7 +21,7 @@ from ctao_sat.likelihood._signature import Signature
 from ctao_sat.likelihood._sources import MovingSources
 from ctao_sat.likelihood._terms import build_terms
 
-__all__ = ["CompiledLikelihood", "compile_likelihood", "with_counts"]
+__all__ = ["CompiledLikelihood", "compile_likelihood", "with_counts", "with_energies"]
 
 
 def compile_likelihood(
@@ -307,6 +307,37 @@ def with_counts(
             on, off = counts[one.dataset.name]
             one = replace(one, counts=on, counts_off=one.counts_off if off is None else off)
         data.append(one)
+    p = likelihood._map.values()
+    other._engine = Engine(replace(terms, data=data), likelihood._priors, p)
+    return other
+
+
+def with_energies(
+    likelihood: CompiledLikelihood, energies: Mapping[str, slice]
+) -> CompiledLikelihood:
+    """Return the likelihood of some energies; all else, and the parameters, are shared.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        Complete: nothing of it is left to Gammapy. It is not changed.
+    energies : mapping of str to slice
+        For each dataset, by name, the energies to fit; none of a dataset that is not there.
+
+    Returns
+    -------
+    likelihood : `CompiledLikelihood`
+        Priors are in each of them.
+    """
+    other = copy.copy(likelihood)
+    other._watch = False
+    terms = likelihood._engine.terms
+    data = []
+    for one in terms.data:
+        mask = np.zeros_like(one.mask)
+        part = energies.get(one.dataset.name, slice(0))
+        mask[part] = one.mask[part]
+        data.append(replace(one, mask=mask, responses=list(one.responses)))
     p = likelihood._map.values()
     other._engine = Engine(replace(terms, data=data), likelihood._priors, p)
     return other

@@ -1,5 +1,6 @@
 """Predicted counts of one source and of all else, bin by bin, with every parameter as it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from ctao_sat.likelihood._report import Report
 from ctao_sat.likelihood._responses import Response
 from ctao_sat.likelihood._terms import Terms, build_terms
 
-__all__ = ["SourceCounts", "source_counts"]
+__all__ = ["SourceCounts", "SourceTerms"]
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,8 @@ class SourceCounts:
     fitted: np.ndarray
 
 
-def source_counts(
-    datasets: Datasets, source: str, kernels: KernelCache | None = None
-) -> tuple[list[SourceCounts], list[str]]:
-    """Return what a source and all else predict in the bins of datasets.
+class SourceTerms:
+    """What a source and all else predict in the bins of datasets.
 
     Parameters
     ----------
@@ -65,10 +64,8 @@ def source_counts(
     kernels : `KernelCache`, optional
         PSF and energy-dispersion kernels extracted before.
 
-    Returns
-    -------
-    counts : list of `SourceCounts`
-        One for each dataset. A dataset that the source does not reach has no bins of its own.
+    Attributes
+    ----------
     left : list of str
         What of the other models was left to Gammapy, and why.
 
@@ -77,63 +74,97 @@ def source_counts(
     NotCompilable
         If a dataset, or the source in it, cannot be compiled.
     """
-    models = unique_models(datasets)
-    parameters = {id(p): p for model in models for p in model.parameters}
-    every = ParameterMap(list(parameters.values()))
-    report = Report()
-    kernels = KernelCache() if kernels is None else kernels
-    terms = build_terms(datasets, every, kernels, report, fixed=True)
-    for fallback in report.fallbacks:
-        if fallback.model in ("", source):
-            raise NotCompilable(f"{fallback.dataset}: {fallback.reason}")
-    p = every.values()
-    with np.errstate(all="ignore"):
-        f, _, _ = terms.spectra.compute(p, 0)
-    clear_non_finite(f, terms.spectra.start, terms.signal)
-    left = [f"{fallback.dataset}, {fallback.model}: {fallback.reason}" for fallback in report.fallbacks]
-    return [_sorted(terms, i, source, f, p) for i in range(len(terms.data))], left
+
+    def __init__(self, datasets: Datasets, source: str, kernels: KernelCache | None = None):
+        models = unique_models(datasets)
+        parameters = {id(p): p for model in models for p in model.parameters}
+        self._source, self._map = source, ParameterMap(list(parameters.values()))
+        report = Report()
+        kernels = KernelCache() if kernels is None else kernels
+        self._terms = build_terms(datasets, self._map, kernels, report, fixed=True)
+        for fallback in report.fallbacks:
+            if fallback.model in ("", source):
+                raise NotCompilable(str(fallback))
+        self.left = [str(fallback) for fallback in report.fallbacks]
+
+    def counts(self, energies: Mapping[str, slice] | None = None) -> list[SourceCounts]:
+        """Return the bins of each dataset with the present parameters of all spectra.
+
+        Parameters
+        ----------
+        energies : mapping of str to slice, optional
+            By name of the dataset; all by default, and none of a dataset that is not there.
+
+        Returns
+        -------
+        counts : list of `SourceCounts`
+            One for each dataset. A dataset that the source does not reach has no bins of its own.
+        """
+        terms, p = self._terms, self._map.values()
+        with np.errstate(all="ignore"):
+            f, _, _ = terms.spectra.compute(p, 0)
+        clear_non_finite(f, terms.spectra.start, terms.signal)
+        out = []
+        for i, data in enumerate(terms.data):
+            if not isinstance(data, CountsData):
+                raise NotCompilable("flux points have no counts")
+            part = slice(None)
+            if energies is not None:
+                part = energies.get(data.dataset.name, slice(0))
+            out.append(_sorted(terms, i, self._source, f, p, part))
+        return out
 
 
-def _sorted(terms: Terms, i: int, source: str, f: np.ndarray, p: np.ndarray) -> SourceCounts:
+def _sorted(
+    terms: Terms, i: int, source: str, f: np.ndarray, p: np.ndarray, part: slice
+) -> SourceCounts:
     data, columns = terms.data[i], terms.columns[i]
-    if not isinstance(data, CountsData):
-        raise NotCompilable("flux points have no counts")
-    background = _background(data, columns, f)
-    signal = np.zeros(background.shape)
+    n_energy = len(data.counts)
+    low, high, _ = part.indices(n_energy)
+    part, shape = slice(low, high), (high - low, *data.counts.shape[1:])
+    background = _background(data, columns, f, part)
+    signal = np.zeros(shape)
     for response, (column, _, factor) in zip(data.responses, columns.responses, strict=True):
         assert isinstance(response, Response)
         target = signal if response.name == source else background
         n_k, n_y, n_x = response.images.shape
-        weights = response.edisp * (factor * f[column : column + n_k])[:, None]
+        weights = response.edisp[:, part] * (factor * f[column : column + n_k])[:, None]
         y, x = response.corner
         window = target[:, y : y + n_y, x : x + n_x]
         window += (weights.T @ response.images.reshape(n_k, -1)).reshape(window.shape)
     if i in terms.models:
-        background.reshape(-1)[np.flatnonzero(data.mask)] += terms.models[i].value(p)
+        whole = np.zeros(data.counts.shape)
+        whole[data.mask] = terms.models[i].value(p)
+        background += whole[part]
     second, third = data.weights, None
     if data.kind == WSTAT:
         second, third = data.counts_off, data.alpha
-    maps = [_flat(part, data.counts.shape) for part in (data.counts, second, third, data.mask)]
-    start, rows, b, s, others = sort_planes(
-        data.kind, *maps, *(part.reshape(len(part), -1) for part in (background, signal))
+    maps = [_flat(one, data.counts.shape, part) for one in (data.counts, second, third, data.mask)]
+    n_pixels = int(np.prod(shape[1:]))
+    first, rows, b, s, sums = sort_planes(
+        data.kind, *maps, background.reshape(-1, n_pixels), signal.reshape(-1, n_pixels)
     )
-    fitted = data.mask.any(axis=(1, 2))
+    start = np.zeros(n_energy + 1, dtype=np.int64)
+    start[low : high + 1], start[high + 1 :] = first, first[-1]
+    others, fitted = np.zeros((n_energy, 3)), np.zeros(n_energy, dtype=bool)
+    others[part], fitted[part] = sums, data.mask[part].any(axis=(1, 2))
     return SourceCounts(data.dataset.name, data.kind, start, rows, b, s, others, fitted)
 
 
-def _background(data: CountsData, columns: Columns, f: np.ndarray) -> np.ndarray:
+def _background(data: CountsData, columns: Columns, f: np.ndarray, part: slice) -> np.ndarray:
     """Return what is predicted without any source, a new array."""
     if data.background is None:
-        return np.zeros(data.counts.shape)
-    background = np.array(np.broadcast_to(data.background, data.counts.shape))
+        return np.zeros(data.counts[part].shape)
+    background = np.array(np.broadcast_to(data.background, data.counts.shape)[part])
     if columns.background is not None:
         first = columns.background[0]
-        background *= f[first : first + len(background), None, None]
+        background *= f[first + part.start : first + part.stop, None, None]
     return background
 
 
-def _flat(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+def _flat(array: np.ndarray | None, shape: tuple[int, ...], part: slice) -> np.ndarray:
     """Return an array of energies and pixels, without any if there is none."""
     if array is None:
         return np.zeros((0, 0))
-    return np.ascontiguousarray(np.broadcast_to(array, shape)).reshape(shape[0], -1)
+    used = np.ascontiguousarray(np.broadcast_to(array, shape)[part])
+    return used.reshape(len(used), int(np.prod(shape[1:])))
