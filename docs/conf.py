@@ -58,6 +58,7 @@ html_sidebars = {
         "recipe-spectrum-1d",
         "reduction-maps",
         "simulation",
+        "sky-maps",
         "spectral-kernels",
         "toys-and-limits",
         "temporal-models",
@@ -76,6 +77,12 @@ FIGURES = {
     "light_curves.py": ["light-curve.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
     "toys.py": ["toys-profile.png", "toys-contours.png", "toys-pulls.png", "toys-coverage.png"],
+    "sky_maps.py": [
+        "sky-significance.png",
+        "sky-residuals.png",
+        "sky-distribution.png",
+        "sky-profile.png",
+    ],
 }
 
 

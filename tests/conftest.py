@@ -55,6 +55,14 @@ def small():
 
 
 @pytest.fixture(scope="session")
+def sky():
+    """Return the module that simulates small fields of the sky."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        yield importlib.import_module("sky_fields")
+
+
+@pytest.fixture(scope="session")
 def demo_dl3(tmp_path_factory) -> Path:
     """Return a folder with two short simulated runs of a Crab-like source."""
     import astropy.units as u

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from astropy.time import Time
+from gammapy.maps import WcsNDMap
 from matplotlib.figure import Figure
 
-from ctao_sat import plotting
+from ctao_sat import dl5, plotting
 from ctao_sat.errors import OutputError
 from ctao_sat.likelihood import Toys
 from ctao_sat.pulsar import FrequencyScan, PhaseRegions, h_test_growth
@@ -32,6 +33,9 @@ TAKES = {
     "plot_phaseogram": "phases",
     "plot_h_test": "growth",
     "plot_scan": "scan",
+    "plot_sky_map": "sky_map",
+    "plot_significance_distribution": "sky_map",
+    "plot_flux_profile": "flux_profile",
     "plot_stat_profile": "stat_profile",
     "plot_contours": "contours",
     "plot_pulls": "toys",
@@ -118,9 +122,26 @@ def decay():
     return BrokenPowerLawTemporalModel(Time("2028-01-10", scale="utc"), t_break=500 * u.s)
 
 
+@pytest.fixture
+def sky_map():
+    image = WcsNDMap.create(npix=20, binsz=0.1)
+    image.data = np.random.default_rng(1).normal(size=image.data.shape)
+    return image
+
+
+@pytest.fixture(scope="module")
+def flux_profile(sky):
+    datasets = sky.field([(0, 0, 20)], npix=21)
+    centre = datasets[0].counts.geom.center_skydir
+    radii = [0, 0.1, 0.2, 0.25] * u.deg
+    return dl5.radial_profile(datasets, centre, radii, [0.5, 2, 10] * u.TeV)
+
+
 def draw(name, product):
     if name == "plot_temporal":
         return plotting.plot_temporal(product, [10, 1e4] * u.s)
+    if name == "plot_sky_map":
+        return plotting.plot_sky_map(product, beam="0.1 deg")
     if name == "plot_sed":
         return plotting.plot_sed(
             product, product.reference_model, reference=product.reference_model
@@ -155,6 +176,8 @@ def state(product):
         return [product.parameters.value.copy()]
     if isinstance(product, FrequencyScan):
         return [product.values.copy(), product.f0.value.copy(), product.f1.value.copy()]
+    if isinstance(product, WcsNDMap):
+        return [product.data.copy()]
     maps = (product.counts, product.counts_off, product.mask_safe)
     return [each.data.copy() for each in maps]
 

@@ -22,9 +22,12 @@ how often errors and limits hold the truth           `exact_coverage`
 a spectrum in energy bins, with limits               `flux_points`; ``FluxPointsEstimator``
 a flux, or a spectrum, per run or interval           `light_curve`; ``LightCurveEstimator``
 a map of a source's TS, flux and limits              `ts_map`; ``TSMapEstimator``
-a map of excess, significance                        ``ExcessMapEstimator``
+a map of excess, or of its significance              `excess_map`, `significance_map`
+a map of what the model leaves                       `residual_map`
+whether a map is noise                               `significance_distribution`
+sources in maps, after trials                        `find_sources`, `trials_corrected`
 peaks in such a map                                  `find_peaks`, `find_peaks_in_flux_map`
-a profile along a line or radius                     ``FluxProfileEstimator``
+a profile along a line or radius                     `flux_profile`, `radial_profile`
 the faintest flux that can be detected               `sensitivity`; ``SensitivityEstimator``
 counts to significance, without a model              ``WStatCountsStatistic``,
                                                      ``CashCountsStatistic``
@@ -248,18 +251,29 @@ from gammapy.stats import (
 )
 
 from ctao_sat.dl5._coverage import exact_coverage
+from ctao_sat.dl5._find_sources import find_sources
 from ctao_sat.dl5._fit import fit
 from ctao_sat.dl5._flux_points import flux_points
 from ctao_sat.dl5._light_curve import light_curve
 from ctao_sat.dl5._limits import asymmetric_errors, upper_limit
+from ctao_sat.dl5._maps import (
+    excess_map,
+    residual_map,
+    significance_distribution,
+    significance_map,
+)
+from ctao_sat.dl5._profiles import flux_profile, radial_profile
 from ctao_sat.dl5._scans import contour, profile
 from ctao_sat.dl5._sensitivity import sensitivity
+from ctao_sat.dl5._trials import trials_corrected
 from ctao_sat.dl5._ts_map import ts_map
 
 # fmt: off
 __all__ = [
-    "asymmetric_errors", "contour", "exact_coverage", "fit", "flux_points", "light_curve",
-    "profile", "sensitivity", "ts_map", "upper_limit",
+    "asymmetric_errors", "contour", "exact_coverage", "excess_map", "find_sources", "fit",
+    "flux_points", "flux_profile", "light_curve", "profile", "radial_profile", "residual_map",
+    "sensitivity", "significance_distribution", "significance_map", "trials_corrected", "ts_map",
+    "upper_limit",
 ]
 __all__ += [  # gammapy.astro.darkmatter
     "BurkertProfile", "DMProfile", "DarkMatterAnnihilationSpectralModel",

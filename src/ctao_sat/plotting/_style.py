@@ -7,6 +7,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
+from astropy.visualization.wcsaxes import WCSAxes
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -201,3 +202,14 @@ def widen(ax: Axes, which: str, low: float, high: float, *, had_data: bool) -> N
         old = sorted(getattr(ax, f"get_{which}lim")())
         low, high = min(low, old[0]), max(high, old[1])
     getattr(ax, f"set_{which}lim")(low, high)
+
+
+def sky_labels(ax: WCSAxes) -> None:
+    """Name the axes of a sky projection, with a few ticks in degrees."""
+    longitude, latitude = ax.coords[0], ax.coords[1]
+    galactic = longitude.default_label == "pos.galactic.lon"
+    ax.set_xlabel("Galactic longitude" if galactic else "Right ascension")
+    ax.set_ylabel("Galactic latitude" if galactic else "Declination")
+    for axis in (longitude, latitude):
+        axis.set_major_formatter("d.d")
+        axis.set_ticks(number=5)

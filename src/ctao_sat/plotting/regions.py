@@ -88,7 +88,7 @@ def plot_regions(
         }
         ax.plot(pointing.ra.deg, pointing.dec.deg, transform=ax.get_transform("icrs"), **look)
         handles.append(Line2D([], [], **look))
-    _label(ax)
+    style.sky_labels(ax)
     ax.legend(
         handles=handles,
         loc="lower left",
@@ -198,13 +198,3 @@ def _entry(label: str, colour: str, linewidth: float) -> Line2D:
         markeredgewidth=linewidth,
         label=label,
     )
-
-
-def _label(ax: WCSAxes) -> None:
-    longitude, latitude = ax.coords[0], ax.coords[1]
-    galactic = longitude.default_label == "pos.galactic.lon"
-    ax.set_xlabel("Galactic longitude" if galactic else "Right ascension")
-    ax.set_ylabel("Galactic latitude" if galactic else "Declination")
-    for axis in (longitude, latitude):
-        axis.set_major_formatter("d.d")
-        axis.set_ticks(number=5)
