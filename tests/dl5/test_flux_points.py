@@ -7,7 +7,7 @@ from astropy.table import Table
 from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPointsEstimator
 from gammapy.modeling import Parameter
-from gammapy.modeling.models import GaussianPrior, SkyModel
+from gammapy.modeling.models import BrokenPowerLawSpectralModel, GaussianPrior, SkyModel
 
 from ctao_sat import dl5
 from ctao_sat.dl5._energy_bins import energy_bins
@@ -219,6 +219,16 @@ def test_unknown_source_names_the_nearest(crab):
 def test_bad_edges(crab, edges):
     with pytest.raises(ConfigError, match="Energy edges"):
         dl5.flux_points(crab, edges)
+
+
+def test_flux_that_gammapy_cannot_give_is_refused(crab):
+    broken = SkyModel(BrokenPowerLawSpectralModel(amplitude="1e-11 cm-2 s-1 TeV-1"), name="crab")
+    datasets = crab.copy()
+    datasets.models = [broken]
+    for verb in (dl5.flux_points, dl5.light_curve):
+        with pytest.raises(ConfigError, match="BrokenPowerLawSpectralModel over a single bin"):
+            verb(datasets, EDGES[[0, 2]])
+    assert np.isfinite(dl5.flux_points(datasets, EDGES).flux.data).all()
 
 
 def test_models_keep_their_identity(crab):

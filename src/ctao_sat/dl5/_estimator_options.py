@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import astropy.units as u
 import numpy as np
 from gammapy.datasets import Datasets
+from gammapy.modeling.models import SkyModel, SpectralModel
 
-from ctao_sat._gammapy import unique_models
+from ctao_sat._gammapy import reference_spectrum, unique_models
 from ctao_sat.errors import ConfigError, DataError, SourceNotFoundError, did_you_mean
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "check_selection",
     "check_together",
     "exploring",
+    "flux_reference",
     "others_are_free",
     "prior_constant",
     "source_name",
@@ -63,6 +65,21 @@ def check_edges(edges: u.Quantity) -> u.Quantity:
             remedy="For example: [1, 3, 10] * u.TeV.",
         )
     return edges
+
+
+def flux_reference(model: SkyModel, edges: u.Quantity) -> SpectralModel:
+    """Return the spectrum that norms refer to; refuse one whose flux Gammapy cannot give."""
+    spectrum = reference_spectrum(model, edges)
+    # As Gammapy's flux points ask for it.
+    low, high = edges[:-1].reshape(-1, 1, 1), edges[1:].reshape(-1, 1, 1)
+    with exploring():
+        shape = spectrum.integral(low, high).shape
+    if shape != low.shape:
+        raise ConfigError(
+            f"Gammapy cannot integrate a {spectrum.tag[0]} over a single bin.",
+            remedy="Take more bins, or a SmoothBrokenPowerLawSpectralModel.",
+        )
+    return spectrum
 
 
 def check_together(datasets: Datasets) -> None:

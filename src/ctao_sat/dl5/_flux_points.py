@@ -10,13 +10,13 @@ from gammapy.datasets import Datasets
 from gammapy.estimators import FluxPoints, FluxPointsEstimator
 from gammapy.modeling import Parameter
 
-from ctao_sat._gammapy import reference_spectrum
 from ctao_sat.dl5._energy_bins import EnergyBin, energy_bins
 from ctao_sat.dl5._estimator_options import (
     check_edges,
     check_selection,
     check_together,
     exploring,
+    flux_reference,
     others_are_free,
     prior_constant,
     source_name,
@@ -168,7 +168,7 @@ def flux_points(
         n_sigma_sensitivity=n_sigma_sensitivity,
         norm=dict(norm) if isinstance(norm, Mapping) else norm,
     )
-    reference = reference_spectrum(datasets.models[name], edges)
+    reference = flux_reference(datasets.models[name], edges)
     if np.any(reference(edges).value < 0):
         log.warning("The model of '%s' predicts a negative flux: so do its flux points.", name)
     bins = energy_bins(datasets, edges)

@@ -13,13 +13,13 @@ from gammapy.estimators import FluxPoints
 from gammapy.maps import MapAxis
 from gammapy.modeling import Parameter
 
-from ctao_sat._gammapy import reference_spectrum
 from ctao_sat.dl5._checkpoints import Checkpoints, fingerprint
 from ctao_sat.dl5._energy_bins import energy_bins
 from ctao_sat.dl5._estimator_options import (
     check_edges,
     check_selection,
     check_together,
+    flux_reference,
     others_are_free,
     source_name,
 )
@@ -207,7 +207,7 @@ def _put_together(
         GTI.create(*times),
         _energy_axis(datasets, work.edges),
         datasets.names,
-        reference_spectrum(model, work.edges).copy(),
+        flux_reference(model, work.edges).copy(),
         meta=meta,
         gti=Datasets([datasets[i] for one in intervals for i in one.members]).gti,
     )

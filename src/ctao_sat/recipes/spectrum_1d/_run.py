@@ -16,7 +16,7 @@ from gammapy.modeling.models import Models, SkyModel
 
 from ctao_sat import dl3, dl4, dl5
 from ctao_sat.config import expand_path
-from ctao_sat.errors import DataError
+from ctao_sat.errors import ConfigError, DataError
 from ctao_sat.recipes.spectrum_1d import _steps as steps
 from ctao_sat.recipes.spectrum_1d._config import Spectrum1DConfig
 from ctao_sat.recipes.spectrum_1d._statements import Findings, summarise
@@ -303,7 +303,7 @@ def _products(
                 norm=float(products.total.norm.data.squeeze()),
                 n_sigma=config.flux_points.n_sigma_ul,
             )
-        except ValueError as error:
+        except (ConfigError, ValueError) as error:
             # Gammapy 2.1 cannot do so for every model, BrokenPowerLawSpectralModel for one.
             products.points = None
             products.failed.append(_failure("flux points", error))
@@ -312,13 +312,14 @@ def _products(
     with recorder.step("Light curve"):
         try:
             products.curve = _light_curve(config, inputs, datasets, limits, parallel)
-        except ValueError as error:
+        except (ConfigError, ValueError) as error:
             products.failed.append(_failure("light curve", error))
     return products
 
 
-def _failure(product: str, error: ValueError) -> str:
-    text = f"Gammapy could not estimate the {product} for this spectral model: {error}."
+def _failure(product: str, error: Exception) -> str:
+    why = str(error).rstrip(".")
+    text = f"Gammapy could not estimate the {product} for this spectral model: {why}."
     log.warning(text)
     return text
 
