@@ -115,7 +115,7 @@ def fit_interval(
             "no counts",
         )
         return lost, datasets
-    options = {"compiled": compiled, "kernels": kernels}
+    options: dict[str, Any] = {"compiled": compiled, "kernels": kernels}
     result = fit(copies, **options)
     covariance = spectral.covariance.get_subcovariance(free).data
     success = result.success and bool(np.all(np.isfinite(covariance)))
