@@ -8,6 +8,7 @@ import sys
 import astropy.units as u
 import numpy as np
 import pytest
+from gammapy.modeling import Parameter
 
 from ctao_sat import dl5
 from ctao_sat.dl5._checkpoints import Checkpoints, fingerprint
@@ -98,6 +99,24 @@ def changed_freedom(datasets):
 
 def changed_name(datasets):
     datasets[0]._name = "other"
+
+
+@pytest.mark.parametrize("kind", ["linked", "scan"])
+def test_links_and_scans_have_other_names(nights, tmp_path, kind):
+    datasets = nights("on-off", 1)
+    for i in (1, 2):
+        options = {}
+        if kind == "scan":
+            norm = Parameter("norm", 1, interp="log", scan_values=np.array([0.5, i + 1]))
+            options = {"norm": norm, "selection_optional": ["scan"]}
+        else:
+            source = nights("on-off", 1).models[0]
+            other = source.copy(name="other")
+            if i == 2:
+                other.spectral_model.index = source.spectral_model.index
+            datasets.models = [source, other]
+        dl5.light_curve(datasets, EDGES, checkpoints=tmp_path, **options)
+        assert len(times_of(tmp_path)) == i
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,21 @@ def test_free_spectra_of_cubes_with_the_background(nights):
     assert np.all(np.isfinite(curve.norm_ul.data))
 
 
+def test_a_free_spectrum_that_is_linked_to_another(nights):
+    datasets = nights("on-off", 1)
+    source = datasets.models[0]
+    other = source.copy(name="other")
+    other.spectral_model.amplitude.value *= 0.1
+    other.spectral_model.index = source.spectral_model.index
+    datasets.models = [source, other]
+    before = datasets.parameters.value.copy()
+    row = dl5.light_curve(datasets, EDGES, spectrum="free").meta["parameters"][0]
+    assert np.array_equal(datasets.parameters.value, before)
+    other.spectral_model.amplitude.frozen = True
+    dl5.fit(datasets)
+    np.testing.assert_allclose(row["index"], source.spectral_model.index.value, rtol=1e-4)
+
+
 def test_a_spectrum_that_cannot_be_determined(nights, caplog):
     datasets = nights("on-off", 2)
     datasets[1].counts.data[:] = 0

@@ -104,12 +104,15 @@ def fingerprint(datasets: Datasets, options: Mapping[str, Any]) -> str:
         digest.update(_text(part))
     for dataset in datasets:
         _add_dataset(digest, dataset)
+    places: dict[int, int] = {}
     for model in unique_models(datasets):
         content = (model.to_dict(full_output=True), [str(part) for part in model_state(model)])
         digest.update(_text(content))
         for parameter in model.parameters:
             # Of covariances nothing depends.
             numbers = (parameter.value, parameter.min, parameter.max, parameter.frozen)
+            # Linked parameters are one, at one place.
+            digest.update(f"{places.setdefault(id(parameter), len(places))} ".encode())
             digest.update(f"{parameter.name} {numbers} {parameter.prior}".encode())
     return digest.hexdigest()
 

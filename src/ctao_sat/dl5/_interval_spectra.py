@@ -94,13 +94,16 @@ def fit_interval(
         With the fitted models; with the models as they were if the fit has failed.
     """
     models = datasets.models.copy()
+    own = {id(p) for p in models[source].spectral_model.parameters}
     for model in models:
         if model.name == source:
             for part in (model.spatial_model, model.temporal_model):
                 if part is not None:
                     part.freeze()
         elif not reoptimize:
-            model.freeze()
+            for parameter in model.parameters:
+                # What is linked to the source is fitted with it.
+                parameter.frozen |= id(parameter) not in own
     copies = fresh_copy(datasets, models)
     spectral = models[source].spectral_model
     free = list(spectral.parameters.free_parameters)
@@ -115,7 +118,7 @@ def fit_interval(
             "no counts",
         )
         return lost, datasets
-    options = {"compiled": compiled, "kernels": kernels}
+    options: dict[str, Any] = {"compiled": compiled, "kernels": kernels}
     result = fit(copies, **options)
     covariance = spectral.covariance.get_subcovariance(free).data
     success = result.success and bool(np.all(np.isfinite(covariance)))

@@ -239,7 +239,9 @@ def _estimate_all(work: Work, workers: dict[str, Any]) -> list[IntervalFlux]:
 def _key(work: Work, piece: Piece) -> str:
     options = {**work.options, "edges": work.edges.to_value("TeV").tolist(), "free": work.is_free}
     if isinstance(options["norm"], Parameter):
-        options["norm"] = options["norm"].to_dict()
+        norm = options["norm"]
+        scan = {"scan_values": norm.scan_values, "prior": str(norm.prior)}
+        options["norm"] = {**norm.to_dict(), **scan}
     return fingerprint(Datasets(piece.datasets), {**options, "interval": piece.label})
 
 
