@@ -11,6 +11,7 @@ from scipy.special import gamma, kv
 
 from ctao_sat.kernels import reference_temporal as reference
 from ctao_sat.kernels import temporal
+from ctao_sat.kernels import temporal_quadrature as quadrature
 from ctao_sat.kernels import temporal_shapes as shapes
 
 ORBIT_P = [70.0, 0.0, 0.2, 0.3, 0.7, 1.0, 1.0, 0.1, 3.0, 0.5, 1.0]
@@ -152,6 +153,49 @@ def test_integral_of_a_whole_nova():
     whole = gamma(2 - alpha) / (alpha - 1) - (end / rise) ** (1 - alpha) / (alpha - 1)
     found = integrate(shapes.NOVA, [(-1, end)], np.array([0.0, rise, rise, alpha]))
     assert found[0, 0] == pytest.approx(rise * whole, rel=1e-11)
+
+
+def test_quadrature_that_gives_up_is_not_a_number(monkeypatch):
+    """Neither panels nor places for halves run out silently: an integrand of noise has no end."""
+    noise = np.random.default_rng(1)
+
+    def point(kind, t, p, out):
+        out[:] = noise.uniform(size=out.shape[0])
+
+    monkeypatch.setattr(quadrature, "point", point)
+    monkeypatch.setattr(
+        quadrature, "_panel", getattr(quadrature._panel, "py_func", quadrature._panel)
+    )
+    monkeypatch.setattr(quadrature, "_MAX_PANELS", 60)
+    halve = getattr(quadrature.halve, "py_func", quadrature.halve)
+    out = np.zeros(3)
+    halve(shapes.FLARE, 0.0, np.array([0.0, 1.0]), np.ones(2), out)
+    assert np.isnan(out).all()
+    # The last halves of a step are too narrow to matter.
+    monkeypatch.setattr(quadrature, "_MAX_PANELS", 4000)
+    monkeypatch.setattr(quadrature, "point", lambda kind, t, p, out: out.fill(float(t > 1 / 3)))
+    out = np.zeros(1)
+    halve(shapes.FLARE, 0.0, np.array([0.0, 1.0]), np.ones(2), out)
+    assert out[0] == pytest.approx(2 / 3, rel=1e-12)
+
+
+def test_rise_from_zero_is_found_by_few_panels(monkeypatch):
+    """The first, wide panel misses all of the flux: its size says nothing about the integral."""
+    count = []
+    panel = getattr(quadrature._panel, "py_func", quadrature._panel)
+
+    def counted(*arguments):
+        count.append(arguments)
+        panel(*arguments)
+
+    monkeypatch.setattr(quadrature, "_panel", counted)
+    p = np.array([0.0, -10.2, -2.5, 48.0, 5.1])
+    edges, out = np.array([0.0, -math.log(1e-290)]), np.zeros(6)
+    halve = getattr(quadrature.halve, "py_func", quadrature.halve)
+    halve(shapes.SMOOTH, 0.04e-290, edges, p, out)
+    assert len(count) < 200
+    expected = 0.04 * (0.04 / 48.0) ** 10.2 * 2 ** (1 / 5.1) / 11.2
+    assert out[0] == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("alpha", [0.99, 0.9, 0.5])

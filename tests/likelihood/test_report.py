@@ -41,6 +41,7 @@ def test_all_that_is_known_is_printed():
         compiled=["a", "b"],
         fallbacks=[Fallback("c", "", "why not")],
         spectra=["crab: no kernel"],
+        scaled=["burst: by its decay"],
         guard=["start: 1.0", "optimum: 0.5"],
         n_parameters=3,
         n_bins=1000,
@@ -56,6 +57,7 @@ def test_all_that_is_known_is_printed():
         "compilation : 0.250 s, kernels 1.500 s",
         "by Gammapy: dataset 'c': why not",
         "spectrum by Gammapy: crab: no kernel",
+        "spectrum that varies: burst: by its decay",
         "guard: start: 1.0",
         "guard: optimum: 0.5",
     ]
@@ -66,7 +68,7 @@ def test_the_report_of_a_likelihood(small):
     report = compile_likelihood(datasets).report
     assert report.compiled == ["cube", "on-off", "spectrum", "flux points"]
     assert report.is_complete
-    assert report.spectra == report.guard == []
+    assert report.spectra == report.scaled == report.guard == []
     assert report.n_parameters == 4
     in_fit = [d.mask.data.sum() if d.mask is not None else d.counts.data.size for d in datasets[:3]]
     assert report.n_bins == sum(in_fit) + 6

@@ -75,3 +75,9 @@ def test_ranges_that_cannot_be_drawn(time_range, log):
     model = OnsetPowerLawTemporalModel(T0)
     with pytest.raises(ConfigError, match="has to increase"):
         plot_temporal(model, time_range * u.s, log=log)
+
+
+@pytest.mark.parametrize("time_range", [[1, 9], [1, 9] * u.m, [1, 3, 9] * u.s, 9 * u.s])
+def test_what_is_no_range_of_times(time_range):
+    with pytest.raises(ConfigError, match="is no range of times"):
+        plot_temporal(OnsetPowerLawTemporalModel(T0), time_range)

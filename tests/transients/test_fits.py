@@ -85,5 +85,8 @@ def test_slope_of_a_decay_is_fitted(datasets, afterglow):
 def test_free_decay_is_reported(datasets):
     report = compile_likelihood(datasets).report
     assert report.is_complete
-    assert all("scaled by the mean of its temporal model" in reason for reason in report.spectra)
-    assert len(report.spectra) == len(datasets)
+    assert all("scaled by the mean of its temporal model" in reason for reason in report.scaled)
+    assert len(report.scaled) == len(datasets)
+    # Gammapy has no part in them.
+    assert not report.spectra
+    assert "by Gammapy" not in str(report)

@@ -78,6 +78,44 @@ def test_empty_intervals(model, t0):
         model.integral(t0 + 50 * u.s, t0 + 40 * u.s)
 
 
+def test_intervals_that_share_an_end(model, t0):
+    """One time stands for all of them, as in Gammapy's models."""
+    start, stop = t0 + [20, 60, 300] * u.s, t0 + 900 * u.s
+    every = Time([stop] * 3)
+    expected = model.integral(start, every)
+    assert_array_equal(model.integral(start, stop), expected)
+    assert_array_equal(model.integral(t0 + 20 * u.s, start[1:]).shape, (2,))
+    gradient, other = model.integral_gradient(start, stop), model.integral_gradient(start, every)
+    for name, found in gradient.items():
+        assert_array_equal(found, other[name], err_msg=name)
+    mean, slope = model.mean_function([(start, stop)])(model.parameters.value)
+    assert mean[0] == pytest.approx(float(expected.sum()), rel=1e-9)
+    assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("time", [100, 100 * u.s, "2025-01-01"])
+def test_what_is_no_time_is_refused(models, time, t0):
+    with pytest.raises(ConfigError, match="is no time"):
+        models["power law"](time)
+    with pytest.raises(ConfigError, match="is no time"):
+        models["power law"].integral(t0, time)
+
+
+def test_parameters_that_are_linked_are_one(t0):
+    model = tr.BrokenPowerLawTemporalModel(t0, 0.9, 2.1, 400 * u.s, 5 * u.s)
+    model.alpha2 = model.alpha1
+    single = tr.OnsetPowerLawTemporalModel(t0, 0.9, 400 * u.s, 5 * u.s)
+    windows = [intervals(t0)]
+    values = model.parameters.unique_parameters.value
+    mean, slope = model.mean_function(windows)(values)
+    expected, expected_slope = single.mean_function(windows)(single.parameters.value)
+    assert mean == pytest.approx(expected, rel=1e-12)
+    names = model.parameters.unique_parameters.names
+    assert slope.shape == (1, 4)
+    alpha = expected_slope[0, single.parameters.names.index("alpha")]
+    assert slope[0, names.index("alpha1")] == pytest.approx(alpha, rel=1e-9)
+
+
 def test_gradient_is_that_of_differences(model, t0):
     start, stop = intervals(t0)
     gradient = model.integral_gradient(start, stop)
@@ -239,6 +277,14 @@ def test_gammapy_makes_models_by_their_tag(t0):
         ("TableTemporalModel", {"time": [1, 1] * u.s, "norm": [1, 1]}, "do not increase"),
         ("TableTemporalModel", {"time": [1, 2] * u.s, "norm": [1, -1]}, "negative"),
         ("TableTemporalModel", {"time": [1] * u.s, "norm": [1]}, "two nodes"),
+        ("TableTemporalModel", {"time": [1, 2], "norm": [1, 1]}, "no unit of time"),
+        ("TableTemporalModel", {"time": [1, 2] * u.m, "norm": [1, 1]}, "no unit of time"),
+        (
+            "TableTemporalModel",
+            {"time": Time([60000, 60001], format="mjd"), "norm": [1, 1]},
+            "times - T0",
+        ),
+        ("TableTemporalModel", {"time": [1, 2] * u.s, "norm": [1, 1] / u.cm**2}, "have the unit"),
         (
             "OrbitalTemporalModel",
             {"period": 1 * u.d, "phase": [0, 1], "norm": [1, 1]},
@@ -249,6 +295,11 @@ def test_gammapy_makes_models_by_their_tag(t0):
 def test_bad_parameters_are_refused(cls, parameters, match, t0):
     with pytest.raises(ConfigError, match=match):
         getattr(tr, cls)(t0, **parameters)
+
+
+def test_one_break_needs_no_list(t0):
+    model = tr.MultiBrokenPowerLawTemporalModel(t0, [1, 2], 300 * u.s)
+    assert model.parameters["t_break_1"].quantity == 300 * u.s
 
 
 def test_parameter_that_a_fit_made_bad_is_refused(t0):

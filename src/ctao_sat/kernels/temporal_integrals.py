@@ -1,8 +1,8 @@
 """Integrals over time of the fluxes of `ctao_sat.kernels.temporal_shapes`, with derivatives.
 
 Those of power laws, exponentials, sines and tables are closed; the others are by Gauss-Legendre
-quadrature in the logarithm of time (``FLARE``: in time), in panels that are halved until both
-halves agree with the whole.
+quadrature in the logarithm of time (``FLARE``: in time), see
+`ctao_sat.kernels.temporal_quadrature`.
 """
 
 import math
@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ctao_sat.kernels._jit import kernel
+from ctao_sat.kernels.temporal_quadrature import halve
 from ctao_sat.kernels.temporal_shapes import (
     CHAIN,
     EXPONENTIAL,
@@ -29,11 +30,6 @@ from ctao_sat.kernels.temporal_shapes import (
 
 __all__ = ["integral", "landmarks"]
 
-_X, _W = np.polynomial.legendre.leggauss(16)
-# A panel is good if its halves change the integral by less than this share of the whole.
-_TOLERANCE = 1e-13
-_STACK = 48
-_MAX_PANELS = 4000
 # exp(-_DARK) is nothing.
 _DARK = 744.0
 # Where panels begin around a break or a peak, in its width.
@@ -169,67 +165,6 @@ def _table_integral(kind, lo, hi, p, out):
 
 
 @kernel
-def _panel(kind, origin, a, b, p, work, out):
-    """Fill the integrals over one panel, and those of absolute values."""
-    half, middle = 0.5 * (b - a), 0.5 * (a + b)
-    out[:] = 0.0
-    for i in range(16):
-        x = middle + half * _X[i]
-        weight = half * _W[i]
-        if kind == FLARE:
-            point(kind, x, p, work)
-        else:
-            t = origin * math.exp(x)
-            point(kind, t, p, work)
-            weight *= t
-        for j in range(out.shape[1]):
-            out[0, j] += weight * work[j]
-            out[1, j] += weight * abs(work[j])
-
-
-@kernel
-def _halve(kind, origin, edges, p, out):
-    """Add integrals between edges, in panels that are halved as often as they need."""
-    size = out.shape[0]
-    work, scale = np.empty(size), np.zeros(size)
-    left, right = np.empty((2, size)), np.empty((2, size))
-    begin, end, sums = np.empty(_STACK), np.empty(_STACK), np.empty((_STACK, size))
-    for k in range(edges.shape[0] - 1):
-        _panel(kind, origin, edges[k], edges[k + 1], p, work, left)
-        for j in range(size):
-            scale[j] += left[1, j]
-    panels = 0
-    for k in range(edges.shape[0] - 1):
-        top = 1
-        begin[0], end[0] = edges[k], edges[k + 1]
-        _panel(kind, origin, begin[0], end[0], p, work, left)
-        for j in range(size):
-            sums[0, j] = left[0, j]
-        while top > 0:
-            top -= 1
-            panels += 1
-            a, b = begin[top], end[top]
-            middle = 0.5 * (a + b)
-            _panel(kind, origin, a, middle, p, work, left)
-            _panel(kind, origin, middle, b, p, work, right)
-            good = top + 2 > _STACK or panels > _MAX_PANELS
-            if not good:
-                good = True
-                for j in range(size):
-                    change = abs(left[0, j] + right[0, j] - sums[top, j])
-                    good = good and not change > _TOLERANCE * scale[j]
-            for j in range(size):
-                if good:
-                    out[j] += left[0, j] + right[0, j]
-                else:
-                    sums[top, j], sums[top + 1, j] = right[0, j], left[0, j]
-            if not good:
-                begin[top], end[top] = middle, b
-                begin[top + 1], end[top + 1] = a, middle
-                top += 2
-
-
-@kernel
 def _pulse(kind, p):
     """Return peak and sharpness of a FRED."""
     if kind == FRED:
@@ -339,7 +274,7 @@ def _quadrature(kind, lo, hi, p, out):
         if a < t < b or i == times.shape[0]:
             edges[n] = t if kind == FLARE else math.log1p((t - a) / a)
             n += 1
-    _halve(kind, a, edges[:n], p, out)
+    halve(kind, a, edges[:n], p, out)
 
 
 @kernel
@@ -356,7 +291,8 @@ def integral(kind, lo, hi, p, out):
         Parameters.
     out : array, shape (1,) or (1 + n_parameters,)
         Filled: the integral, then its derivatives by the parameters, as in
-        `ctao_sat.kernels.temporal_shapes.point`. Infinite if it diverges at zero.
+        `ctao_sat.kernels.temporal_shapes.point`. Infinite if it diverges at zero; NaN if a
+        quadrature does not reach its precision.
     """
     out[:] = 0.0
     start = start_of(kind, p)

@@ -34,9 +34,9 @@ def covariance_at(
     covariance : (array, str) or None
         As in `Optimum`; None if the second derivatives are not those of a minimum.
     """
-    exact = exact_covariance(
-        hessian, x, limits_of(likelihood), numeric=bool(likelihood.report.spectra)
-    )
+    report = likelihood.report
+    numeric = bool(report.spectra or report.scaled)
+    exact = exact_covariance(hessian, x, limits_of(likelihood), numeric=numeric)
     if exact is None:
         return None
     if exact.determined.all():

@@ -41,6 +41,8 @@ class Report:
     spectra : list of str
         Spectra whose values Gammapy computes, each with its reason. What follows from them is
         compiled.
+    scaled : list of str
+        Compiled spectra that a temporal model with free parameters scales, by its exact mean.
     shapes : list of str
         What happened to free shapes in a fit: other starts, refits with responses from where a
         source has gone, and sources that have outgrown the cutouts that Gammapy's fit keeps.
@@ -63,6 +65,7 @@ class Report:
     compiled: list[str] = field(default_factory=list)
     fallbacks: list[Fallback] = field(default_factory=list)
     spectra: list[str] = field(default_factory=list)
+    scaled: list[str] = field(default_factory=list)
     shapes: list[str] = field(default_factory=list)
     guard: list[str] = field(default_factory=list)
     refused: bool = False
@@ -93,6 +96,7 @@ class Report:
         for title, items in (
             ("by Gammapy", self.fallbacks),
             ("spectrum by Gammapy", self.spectra),
+            ("spectrum that varies", self.scaled),
             ("free shapes", self.shapes),
             ("guard", self.guard),
         ):

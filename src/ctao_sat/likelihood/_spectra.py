@@ -179,7 +179,7 @@ def build_spectra(
             unit, column = builder.add(request, scaled=temporal is not None)
             if temporal is not None:
                 norms.add(v, temporal, column)
-                reasons.append((v, "scaled by the mean of its temporal model, computed by itself"))
+                reasons.append((v, "scaled by the mean of its temporal model"))
         except NoKernelError as error:
             reasons.append((v, str(error)))
             models[v] = NumericSpectrum.build(request, index, mask, memo)

@@ -82,7 +82,9 @@ class TemporalNorms:
         """
         for requests in self._requests.values():
             model = requests[0][1][0]
-            slots = np.array([index[id(p)] for p in model.parameters], dtype=np.int64)
+            slots = np.array(
+                [index[id(p)] for p in model.parameters.unique_parameters], dtype=np.int64
+            )
             gtis = [temporal[1] for _, temporal, _ in requests]
             means = model.mean_function([(gti.time_start, gti.time_stop) for gti in gtis])
             places = []

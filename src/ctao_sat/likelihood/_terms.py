@@ -191,7 +191,8 @@ def build_terms(
     places = [table.add(data) for data in described]
     spectra = build_spectra(table.requests, parameters.all, parameters.free)
     for vector, reason in spectra.numeric:
-        report.spectra.append(f"{table.names[vector]}: {reason}")
+        where = report.spectra if vector in spectra.models else report.scaled
+        where.append(f"{table.names[vector]}: {reason}")
     columns = [
         _columns(data, vectors, spectra) for data, vectors in zip(described, places, strict=True)
     ]

@@ -55,7 +55,8 @@ def plot_temporal(
     Raises
     ------
     ConfigError
-        If the range does not increase, or does not begin after T0 on a logarithmic axis.
+        If the range is not one of times, does not increase, or does not begin after T0 on a
+        logarithmic axis.
 
     Examples
     --------
@@ -68,8 +69,12 @@ def plot_temporal(
     >>> plot_temporal(model, [10, 1e4] * u.s).get_xlabel()
     'Time after 2019-01-14T20:57:03.000 UTC [s]'
     """
-    low, high = u.Quantity(time_range).value
     unit = u.Quantity(time_range).unit
+    if np.shape(time_range) != (2,) or not unit.is_equivalent(u.s):
+        raise ConfigError(
+            f"'{time_range}' is no range of times after T0.", remedy="Give two: [1, 100] * u.s."
+        )
+    low, high = u.Quantity(time_range).value
     if not low < high or (log and low <= 0):
         raise ConfigError(
             f"A plot from {low} to {high} {unit} after T0.",

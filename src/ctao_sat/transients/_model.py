@@ -127,9 +127,10 @@ class TransientModel(TemporalModel):
             for i, name in enumerate(self.order)
         }
         # The window moves against T0.
-        total = self.time_sum(t_min, t_max).to_value("d")
+        start, stop = self._windows(t_min, t_max)
+        total = float(np.sum(stop - start)) / _DAY
         ends = self(t_min).value - self(t_max).value
-        gradient["t_ref"] = ends / total if total > 0 else np.zeros(t_min.shape)
+        gradient["t_ref"] = ends / total if total > 0 else np.zeros(ends.shape)
         return gradient
 
     def mean_function(
@@ -149,6 +150,7 @@ class TransientModel(TemporalModel):
         means : callable
             From values of all parameters, in their units and order, to the means, shape
             (n_groups,), and their derivatives by these values, shape (n_groups, n_parameters).
+            Parameters that are linked to each other are one.
         """
         model = self.copy()
         windows = [self._windows(*(np.atleast_1d(time) for time in pair)) for pair in intervals]
@@ -158,13 +160,15 @@ class TransientModel(TemporalModel):
         total = np.bincount(group, stop - start, minlength=len(windows))
         # An empty group has a mean of zero.
         weights = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)[group]
-        names, t_ref = self.parameters.names, self.t_ref.value
-        order = [names.index(name) for name in self.order]
-        moved = names.index("t_ref")
+        parameters, t_ref = model.parameters.unique_parameters, self.t_ref.value
+        # A link has the name of what it is linked to.
+        places = {id(parameter): i for i, parameter in enumerate(parameters)}
+        order = [places[id(getattr(model, name))] for name in self.order]
+        moved = places[id(model.t_ref)]
         factors = np.array([_factor(getattr(self, name).unit) for name in self.order])
 
         def means(values: NDArray) -> tuple[NDArray, NDArray]:
-            for parameter, value in zip(model.parameters, values, strict=True):
+            for parameter, value in zip(parameters, values, strict=True):
                 parameter.value = value
             shift = (values[moved] - t_ref) * _DAY
             p, a, b = model._arguments(), start - shift, stop - shift
@@ -172,10 +176,10 @@ class TransientModel(TemporalModel):
             temporal.integrate(model.kind, a, b, p, out)
             ends = np.empty((2 * len(a), 1))
             temporal.evaluate(model.kind, np.concatenate([a, b]), p, ends)
-            by_group = np.zeros((len(windows), 1 + len(names)))
+            by_group = np.zeros((len(windows), 1 + len(parameters)))
             np.add.at(by_group[:, 0], group, model._finite(out)[:, 0] * weights)
-            for i, name in enumerate(order):
-                np.add.at(by_group[:, 1 + name], group, out[:, 1 + i] * weights * factors[i])
+            for i, place in enumerate(order):
+                np.add.at(by_group[:, 1 + place], group, out[:, 1 + i] * weights * factors[i])
             slope = (ends[: len(a), 0] - ends[len(a) :, 0]) * weights * _DAY
             np.add.at(by_group[:, 1 + moved], group, slope)
             return by_group[:, 0], by_group[:, 1:]
@@ -266,11 +270,15 @@ class TransientModel(TemporalModel):
 
     def _seconds(self, time: Time) -> NDArray:
         """Return elapsed times since T0; as differences of two doubles, good to nanoseconds."""
+        if not isinstance(time, Time):
+            raise ConfigError(
+                f"{time!r} is no time.", remedy="Give an astropy Time: T0 + 100 s, for example."
+            )
         elapsed = Time(time, scale=self.scale) - self.reference_time
         return np.asarray(elapsed.to_value("s"), dtype=float)
 
     def _windows(self, t_min: Time, t_max: Time) -> tuple[NDArray, NDArray]:
-        start, stop = self._seconds(t_min), self._seconds(t_max)
+        start, stop = np.broadcast_arrays(self._seconds(t_min), self._seconds(t_max))
         if np.any(stop < start):
             raise ConfigError("A time interval ends before it begins.")
         return start, stop

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import astropy.units as u
+import numpy as np
 from gammapy.modeling import Parameter, Parameters
 
 from ctao_sat.errors import ConfigError
@@ -182,7 +183,7 @@ class MultiBrokenPowerLawTemporalModel(TransientModel):
     ):
         for k, alpha in enumerate([] if alphas is None else alphas):
             parameters[f"alpha_{k}"] = alpha
-        for k, time in enumerate([] if t_breaks is None else u.Quantity(t_breaks), start=1):
+        for k, time in enumerate([] if t_breaks is None else np.ravel(t_breaks), start=1):
             parameters[f"t_break_{k}"] = time
         n = sum(name.startswith("t_break_") for name in parameters)
         self.default_parameters = _chain_parameters(n)

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import astropy.units as u
 import numpy as np
+from astropy.time import Time
 from gammapy.modeling.models import LightCurveTemplateTemporalModel
 from numpy.typing import ArrayLike, NDArray
 
@@ -31,10 +32,15 @@ def checked_norms(nodes: ArrayLike, norm: ArrayLike) -> tuple[NDArray, NDArray]:
     Raises
     ------
     ConfigError
-        If there are fewer than two nodes, they do not increase, or a norm is negative or not
-        finite.
+        If there are fewer than two nodes, they do not increase, or a norm is negative, not finite
+        or has a unit.
     """
-    nodes, norm = np.array(nodes, dtype=float), np.array(norm, dtype=float)
+    if not u.Quantity(norm).unit.is_equivalent(u.one):
+        raise ConfigError(
+            f"The norms of a light curve have the unit {u.Quantity(norm).unit}.",
+            remedy="Give fluxes over that of the spectral model: numbers without a unit.",
+        )
+    nodes, norm = np.array(nodes, dtype=float), np.array(u.Quantity(norm).to_value(u.one))
     if nodes.ndim != 1 or nodes.shape != norm.shape or len(nodes) < 2:
         raise ConfigError(
             f"A light curve has nodes of the shape {nodes.shape} and norms of {norm.shape}.",
@@ -96,6 +102,11 @@ class TableTemporalModel(TransientModel):
     t_ref = reference_parameter()
 
     def __init__(self, t_ref, time: u.Quantity, norm: ArrayLike, *, scale=None):
+        if isinstance(time, Time) or not u.Quantity(time).unit.is_equivalent(u.s):
+            raise ConfigError(
+                "The times of a light curve have no unit of time.",
+                remedy="Give times after T0: [0, 10] * u.s, or times - T0.",
+            )
         nodes, self.norm = checked_norms(u.Quantity(time).value, norm)
         self.time = u.Quantity(nodes, u.Quantity(time).unit, copy=False)
         super().__init__(t_ref, scale)
