@@ -12,7 +12,13 @@ from astropy.table import Table
 from astropy.time import Time
 from gammapy.catalog import CATALOG_REGISTRY, SourceCatalog
 from gammapy.data import GTI, EventList, FixedPointingInfo, Observation, Observations
-from gammapy.maps import MapAxis
+from gammapy.maps import MapAxis, WcsNDMap
+from gammapy.modeling.models import (
+    PowerLawNormSpectralModel,
+    PowerLawSpectralModel,
+    SkyModel,
+    TemplateSpatialModel,
+)
 from regions import CircleSkyRegion
 
 import ctao_sat
@@ -21,6 +27,7 @@ from ctao_sat._gammapy import (
     ThetaSquaredTable,
     compound_region_to_regions,
     get_random_state,
+    reference_spectrum,
     source_names,
 )
 
@@ -81,6 +88,7 @@ def test_all_is_what_is_tested():
         "penalty_precision",
         "plain_stat_sum",
         "psf_kernel_sizes",
+        "reference_spectrum",
         "register_fit_tasks",
         "renew_evaluators",
         "rotating_field_of_view",
@@ -90,6 +98,23 @@ def test_all_is_what_is_tested():
         "unique_models",
         "with_evaluators",
     ]
+
+
+def test_reference_spectrum_of_a_template_is_its_mean_over_the_sky_times_its_norm():
+    energy = MapAxis.from_energy_bounds("0.1 TeV", "100 TeV", nbin=12, name="energy_true")
+    template = WcsNDMap.create(npix=3, binsz=0.1, axes=[energy], unit="cm-2 s-1 TeV-1 sr-1")
+    template.data += energy.center.to_value("TeV")[:, None, None] ** -2.5
+    shape = TemplateSpatialModel(template, normalize=False)
+    model = SkyModel(PowerLawNormSpectralModel(norm=2), shape, name="template")
+    spectrum = reference_spectrum(model, [1, 10] * u.TeV)
+    area = template.geom.to_image().solid_angle().sum()
+    expected = 2 * area.to_value("sr") * 3**-2.5
+    assert spectrum(3 * u.TeV).to_value("cm-2 s-1 TeV-1") == pytest.approx(expected, rel=1e-3)
+
+
+def test_reference_spectrum_of_any_other_model_is_its_own():
+    model = SkyModel(PowerLawSpectralModel(), name="point")
+    assert reference_spectrum(model, [1, 10] * u.TeV) is model.spectral_model
 
 
 def test_theta_squared_signature():
