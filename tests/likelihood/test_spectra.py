@@ -375,18 +375,55 @@ class OddModel(gm.PowerLawSpectralModel):
         return self((energy_min + energy_max) / 2) * (energy_max - energy_min)
 
 
+def negative_constant():
+    """Return a frozen flux below zero."""
+    model = gm.ConstantSpectralModel(const="-3e-12 cm-2 s-1 TeV-1")
+    model.freeze()
+    return model
+
+
+class TestScaled:
+    @pytest.mark.parametrize("norm", [-0.3, 0.0, 2.5])
+    def test_equals_gammapy(self, norm):
+        # What is scaled may be anything, as it is frozen.
+        inner = gm.LogParabolaSpectralModel(amplitude=FLUX) + OddModel()
+        inner.freeze()
+        model = gm.ScaleSpectralModel(inner, norm=norm)
+        assert_equals_gammapy(model, 1e-13)
+        spectra, p = compile_model(model)
+        f, df, d2f = spectra.compute(p, 2)
+        assert df == pytest.approx(of_gammapy(inner).to_value(spectra.units[0]), rel=1e-13)
+        assert f == pytest.approx(norm * df, rel=1e-15)
+        assert not d2f.any()
+        assert spectra.pinned == [(i, p[i]) for i in range(1, len(p))]
+
+    def test_zero_and_other_units(self):
+        inner = gm.TemplateSpectralModel([0.01, 1, 50] * u.TeV, [0, 0, 0] / (u.GeV * u.m**2 * u.s))
+        assert_equals_gammapy(gm.ScaleSpectralModel(inner))
+        inner = gm.PowerLawSpectralModel(amplitude="3 m-2 s-1 MeV-1", reference="20 GeV")
+        inner.freeze()
+        assert_equals_gammapy(gm.ScaleSpectralModel(inner, norm=2), unit=u.GeV)
+
+
 class TestNumeric:
     @pytest.mark.parametrize(
         ("model", "reason"),
         [
             (OddModel(), "no kernel for OddModel"),
-            (gm.ScaleSpectralModel(gm.PowerLawSpectralModel()), "no kernel for ScaleSpectralModel"),
+            (
+                gm.ScaleSpectralModel(negative_constant()),
+                "ScaleSpectralModel of a spectrum that is negative somewhere",
+            ),
+            (
+                gm.ScaleSpectralModel(gm.PowerLawSpectralModel()) * gm.PowerLawNormSpectralModel(),
+                "no kernel for ScaleSpectralModel",
+            ),
             (
                 gm.PowerLawSpectralModel() + gm.PowerLawSpectralModel(index=3),
                 "sum or difference of spectra",
             ),
         ],
-        ids=["subclass", "scale", "sum"],
+        ids=["subclass", "negative", "scale in a product", "sum"],
     )
     def test_equals_gammapy(self, model, reason):
         assert_equals_gammapy(model, 1e-14, native=False)
@@ -418,6 +455,7 @@ class TestNumeric:
     def test_parameters_that_a_model_hides(self):
         inner = gm.PowerLawSpectralModel(amplitude="1 cm-2 s-1 TeV-1")
         spectra, p = compile_model(gm.ScaleSpectralModel(inner, norm=3))
+        assert spectra.numeric == [(0, "free index within ScaleSpectralModel")]
         kernel, q = compile_model(inner)
         f, df, _ = spectra.compute(p, 1)
         names = ["norm", *inner.parameters.names]

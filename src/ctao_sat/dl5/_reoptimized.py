@@ -11,7 +11,7 @@ from ctao_sat.dl5._estimator_options import prior_constant
 from ctao_sat.dl5._norm_columns import NormColumns, norm_columns, scan_values
 from ctao_sat.errors import NotCompilable
 from ctao_sat.likelihood import CompiledLikelihood, KernelCache
-from ctao_sat.likelihood._compiled import with_energies
+from ctao_sat.likelihood._compiled import source_terms, with_energies
 from ctao_sat.likelihood._constrained import Minimum
 from ctao_sat.likelihood._profile import ProfileLikelihood
 from ctao_sat.likelihood._source_counts import SourceTerms
@@ -88,7 +88,6 @@ class _Study:
             parameter.autoscale()
         self._start = np.array([p.factor for p in self._likelihood.parameters])
         self._index = [id(p) for p in self._likelihood.parameters].index(id(self._norm))
-        self._terms: SourceTerms | None = None
 
     def columns(self, one: EnergyBin) -> NormColumns:
         """Return the numbers of one bin."""
@@ -112,14 +111,17 @@ class _Study:
 
     def _alone(self, one: EnergyBin, energies: dict[str, slice]) -> NormColumns:
         """Return the numbers with all other parameters as they are."""
-        if self._terms is None or self._likelihood.sources:
+        source = self._estimator.source
+        if self._likelihood.sources:
             # Shapes that are free have moved.
-            self._terms = SourceTerms(self._datasets, self._estimator.source, self._kernels)
+            terms = SourceTerms(self._datasets, source, self._kernels)
+        else:
+            terms = source_terms(self._likelihood, source)
         # A norm of 1 stands for the spectrum itself.
         value, self._norm.value = self._norm.value, 1.0
-        counts = self._terms.counts(energies)
+        counts = terms.counts(energies)
         self._norm.value = value
-        constant = prior_constant(self._datasets, self._estimator.source)
+        constant = prior_constant(self._datasets, source)
         return norm_columns(counts, [one.parts], self._estimator, constant)
 
 

@@ -18,10 +18,17 @@ from ctao_sat.likelihood._parameters import ParameterMap
 from ctao_sat.likelihood._priors import build_priors
 from ctao_sat.likelihood._report import Report
 from ctao_sat.likelihood._signature import Signature
+from ctao_sat.likelihood._source_counts import SourceTerms
 from ctao_sat.likelihood._sources import MovingSources
 from ctao_sat.likelihood._terms import Terms, build_terms
 
-__all__ = ["CompiledLikelihood", "compile_likelihood", "with_counts", "with_energies"]
+__all__ = [
+    "CompiledLikelihood",
+    "compile_likelihood",
+    "source_terms",
+    "with_counts",
+    "with_energies",
+]
 
 
 def compile_likelihood(
@@ -348,3 +355,21 @@ def with_energies(
         Priors are in each of them.
     """
     return likelihood._with_energies(energies)
+
+
+def source_terms(likelihood: CompiledLikelihood, source: str) -> SourceTerms:
+    """Return what a source and all else predict, from what is compiled.
+
+    Parameters
+    ----------
+    likelihood : `CompiledLikelihood`
+        Complete, and without free shapes.
+    source : str
+        Name of the model.
+
+    Returns
+    -------
+    terms : `~ctao_sat.likelihood._source_counts.SourceTerms`
+        They follow the parameters.
+    """
+    return SourceTerms.of(likelihood._engine.terms, likelihood._map, source)

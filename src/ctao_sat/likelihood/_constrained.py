@@ -11,6 +11,7 @@ from ctao_sat.likelihood._compiled import CompiledLikelihood
 from ctao_sat.likelihood._descend import descend
 from ctao_sat.likelihood._minuit import Objective, make_minuit
 from ctao_sat.likelihood._newton import approach
+from ctao_sat.likelihood._valleys import follow_valleys
 
 __all__ = ["Minimum", "held_limits", "minimum_within", "prepared"]
 
@@ -74,8 +75,8 @@ def minimum_within(
 ) -> Minimum:
     """Return the minimum near a start, which may be on a limit.
 
-    Damped Newton steps, which need a handful of passes over the data; free positions are searched
-    for by values as well. Where steps do not converge, and for what Gammapy evaluates in part,
+    Damped Newton steps, which need a handful of passes over the data, if need be in logarithms of
+    amplitudes; free positions are searched for by values as well. Where steps do not converge, and for what Gammapy evaluates in part,
     Minuit takes over.
 
     Parameters
@@ -107,6 +108,8 @@ def minimum_within(
             else:
                 function = _Expansion(likelihood)
                 end = approach(function, start, limits)
+                if not end.converged:
+                    end = follow_valleys(likelihood, function, start, limits)
             stat, n_calls = function.value(end.x), function.n_calls
             if end.converged and np.isfinite(stat):
                 return Minimum(end.x, stat, True, False, n_calls)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ExactCovariance", "exact_covariance", "unbounded"]
+__all__ = ["ExactCovariance", "covariance_across", "exact_covariance", "unbounded"]
 
 # A parameter is at a limit if it is nearer than this part of its error.
 _AT_LIMIT = 1e-2
@@ -86,6 +86,40 @@ def exact_covariance(
     matrix[~determined], matrix[:, ~determined] = 0.0, 0.0
     matrix[~determined, ~determined] = np.inf
     return ExactCovariance(matrix, determined)
+
+
+def covariance_across(hessian: np.ndarray, x: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return the covariance of what is determined, at the end of a valley that is flat.
+
+    Twice the pseudo-inverse of the second derivatives, scaled so that the diagonal is 1. At the end
+    of a valley they may bend down a little along it. A parameter that has next to no share in the
+    valley has the error that the Schur complement of the others would give.
+
+    Parameters
+    ----------
+    hessian : array, shape (n, n)
+        Second derivatives.
+    x : array, shape (n,)
+        The end.
+    limits : array, shape (2, n)
+        Lowest and highest values; parameters at one are held.
+
+    Returns
+    -------
+    covariance : array, shape (n, n)
+        Zero for what is held, or without curvature; NaN if second derivatives are not finite.
+    """
+    matrix = np.zeros(hessian.shape)
+    if not np.all(np.isfinite(hessian)):
+        return np.full_like(matrix, np.nan)
+    diagonal = np.diag(hessian)
+    free = (diagonal > 0) & (x > limits[0]) & (x < limits[1])
+    root = np.sqrt(diagonal[free])
+    values, axes = np.linalg.eigh(hessian[np.ix_(free, free)] / np.outer(root, root))
+    kept = values > _DEGENERATE
+    inverse = (axes[:, kept] / values[kept]) @ axes[:, kept].T
+    matrix[np.ix_(free, free)] = 2 * inverse / np.outer(root, root)
+    return matrix
 
 
 def unbounded(hessian: np.ndarray) -> list[int]:

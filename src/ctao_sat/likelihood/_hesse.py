@@ -3,7 +3,7 @@
 import numpy as np
 
 from ctao_sat.likelihood._compiled import CompiledLikelihood
-from ctao_sat.likelihood._covariance import exact_covariance
+from ctao_sat.likelihood._covariance import covariance_across, exact_covariance
 from ctao_sat.likelihood._minuit import Objective, limits_of, make_minuit
 
 __all__ = ["HESSE", "NO_MINIMUM", "covariance_at", "finite_covariance", "kink_width"]
@@ -47,7 +47,7 @@ def covariance_at(
 
 
 def finite_covariance(
-    likelihood: CompiledLikelihood, x: np.ndarray
+    likelihood: CompiledLikelihood, x: np.ndarray, *, flat: bool = False
 ) -> tuple[np.ndarray, bool, str]:
     """Return a covariance of the factors without infinite numbers.
 
@@ -61,6 +61,9 @@ def finite_covariance(
         The likelihood, any part of it compiled.
     x : array, shape (n_free,)
         The factors at its minimum.
+    flat : bool
+        Whether the minimum may be at the end of a flat valley, of a likelihood that is compiled:
+        then `covariance_across` is used instead of differences.
 
     Returns
     -------
@@ -79,6 +82,8 @@ def finite_covariance(
         found = covariance_at(likelihood, x, hessian)
         if found is None or not np.all(np.isfinite(found[0])):
             found = covariance_at(likelihood, x, _without_kinks(likelihood, x, hessian))
+        if found is None and flat:
+            return covariance_across(hessian, x, limits_of(likelihood)), False, NO_MINIMUM
         if found is None:
             return _by_differences(likelihood, x)[0], False, NO_MINIMUM
     known = np.isfinite(found[0])

@@ -5,9 +5,9 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["Approach", "approach"]
+__all__ = ["MAX_STEPS", "Approach", "Function", "approach"]
 
-_MAX_STEPS = 60
+MAX_STEPS = 60
 _FIRST_DAMPING = 1e-2
 _LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e8
 # A step that promises less is not worth its evaluation. Rounding hides what is below the second.
@@ -18,7 +18,9 @@ _FLAT = 1e-9
 _TAKEN, _POOR, _GOOD = 1e-4, 0.25, 0.75
 
 
-class _Function(Protocol):
+class Function(Protocol):
+    """What is minimised."""
+
     def value(self, x: np.ndarray) -> float: ...
     def gradient(self, x: np.ndarray) -> np.ndarray: ...
     def hessian(self, x: np.ndarray) -> np.ndarray: ...
@@ -44,7 +46,12 @@ class Approach:
 
 
 def approach(
-    function: _Function, start: np.ndarray, limits: np.ndarray, *, tolerance: float = _CONVERGED
+    function: Function,
+    start: np.ndarray,
+    limits: np.ndarray,
+    *,
+    tolerance: float = _CONVERGED,
+    max_steps: int = MAX_STEPS,
 ) -> Approach:
     r"""Go downhill with second derivatives (Levenberg 1944; Marquardt 1963), limits held.
 
@@ -63,17 +70,19 @@ def approach(
         Lowest and highest values.
     tolerance : float
         The promised gain from which on no further step is taken.
+    max_steps : int
+        How many are taken at most.
 
     Returns
     -------
     approach : `Approach`
-        Not converged if derivatives are not finite, or after 60 steps.
+        Not converged if derivatives are not finite, or after all steps.
     """
     low, high = limits
     x = np.clip(start, low, high)
     value, damping = function.value(x), _FIRST_DAMPING
     held = np.zeros(len(x), dtype=bool)
-    for _ in range(_MAX_STEPS):
+    for _ in range(max_steps):
         gradient, hessian = function.gradient(x), function.hessian(x)
         if not (np.isfinite(value) and np.isfinite(gradient).all() and np.isfinite(hessian).all()):
             break

@@ -9,6 +9,7 @@ from gammapy.modeling import Parameter
 from gammapy.modeling import models as gm
 
 from ctao_sat.kernels import spectra_layout as layout
+from ctao_sat.likelihood._differences import model_parameters
 from ctao_sat.likelihood._recipes import OWN_INTEGRAL, PAIRS, RECIPES, parameter_unit
 
 __all__ = ["NoKernelError", "ProductBuilder"]
@@ -98,7 +99,8 @@ class ProductBuilder:
         if request.temporal is not None and not scaled:
             raise NoKernelError("temporal model with free parameters")
         leaves = list(_leaves(request.model))
-        if not request.integrate:
+        is_scaled = len(leaves) == 1 and type(leaves[0]) is gm.ScaleSpectralModel
+        if is_scaled or not request.integrate:
             mode = layout.POINTS
         elif len(leaves) == 1:
             mode = OWN_INTEGRAL.get(type(leaves[0]), layout.BINS)
@@ -110,7 +112,10 @@ class ProductBuilder:
         units: list[u.UnitBase] = []
         power = int(request.integrate)
         for leaf in leaves:
-            amplitude, shape, unit, per_energy = self._leaf(leaf, grid)
+            if is_scaled:
+                amplitude, shape, unit, per_energy = self._scaled_leaf(leaf, request)
+            else:
+                amplitude, shape, unit, per_energy = self._leaf(leaf, grid)
             linear += amplitude
             shapes += shape
             units.append(unit)
@@ -241,6 +246,10 @@ class ProductBuilder:
         energy = np.asarray(request.energy, dtype=np.float64)
         scale = self._scale_of(request.energy_unit, u.TeV)
         refined = mode == layout.BINS
+        # A spectrum of known integrals has a point for each bin, whichever.
+        n_values = len(energy) - int(request.integrate)
+        if mode == layout.POINTS:
+            energy = energy[:n_values]
         key = (energy.tobytes(), scale, refined, mode == layout.POINTS)
         if key not in self._grids:
             n_segments = _count_segments(energy) if refined else 1
@@ -253,9 +262,8 @@ class ProductBuilder:
                 fine = np.exp(ln_e)
                 fine[::n_segments] = e
                 e = fine
-            n_bins = len(energy) - int(mode != layout.POINTS)
             first = self._put(ln_e, e, np.append(np.diff(ln_e), 0.0))
-            self._grids[key] = _Grid(first, n_bins, n_segments, ln_e, e)
+            self._grids[key] = _Grid(first, n_values, n_segments, ln_e, e)
         return self._grids[key]
 
     def _leaf(self, model, grid: _Grid):
@@ -285,6 +293,26 @@ class ProductBuilder:
             values, unit = self._table(model, grid, {"redshift": redshift, "alpha_norm": 1.0})
             return [], [_Shape(layout.TABLE, [model.alpha_norm], [], values)], unit, 0
         raise NoKernelError(f"no kernel for {type(model).__name__}")
+
+    def _scaled_leaf(self, model, request):
+        """Return the same of a norm times a frozen spectrum, which Gammapy evaluates here."""
+        found = [(self._index.get(id(p)), p) for p in model_parameters(model.model)]
+        known = [(i, p) for i, p in found if i is not None]
+        for i, parameter in known:
+            if self._free[i]:
+                raise NoKernelError(f"free {parameter.name} within ScaleSpectralModel")
+        energy, per_energy = request.energy * request.energy_unit, int(request.integrate)
+        with np.errstate(all="ignore"):
+            if request.integrate:
+                values = u.Quantity(model.model.integral(energy[:-1], energy[1:]))
+            else:
+                values = u.Quantity(model.model(energy))
+            logarithms = np.log(values.value.astype(np.float64))
+        if np.any(np.isnan(logarithms)):
+            raise NoKernelError("ScaleSpectralModel of a spectrum that is negative somewhere")
+        self.pinned += [(i, parameter.value) for i, parameter in known]
+        shape = _Shape(layout.TABLE, [None], [], logarithms)
+        return [model.norm], [shape], values.unit, per_energy
 
     def _table(self, model, grid: _Grid, arguments: dict) -> tuple[np.ndarray, u.UnitBase]:
         """Return the logarithm of a tabulated model at the nodes, and its unit."""

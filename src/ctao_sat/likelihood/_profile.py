@@ -209,7 +209,7 @@ class _Ray:
 
 def _widths(likelihood: CompiledLikelihood, x: np.ndarray) -> np.ndarray:
     """Return a covariance that gives every parameter a width, also one at a limit."""
-    matrix = finite_covariance(likelihood, x)[0]
+    matrix = finite_covariance(likelihood, x, flat=True)[0]
     usable = np.isfinite(np.diag(matrix)) & (np.diag(matrix) > 0)
     out = np.where(np.outer(usable, usable), np.nan_to_num(matrix), 0.0)
     if usable.all():

@@ -87,6 +87,13 @@ class SourceTerms:
                 raise NotCompilable(str(fallback))
         self.left = [str(fallback) for fallback in report.fallbacks]
 
+    @classmethod
+    def of(cls, terms: Terms, parameters: ParameterMap, source: str) -> "SourceTerms":
+        """Return those of a likelihood that is compiled as a whole, and has no free shapes."""
+        self = cls.__new__(cls)
+        self._source, self._map, self._terms, self.left = source, parameters, terms, []
+        return self
+
     def counts(self, energies: Mapping[str, slice] | None = None) -> list[SourceCounts]:
         """Return the bins of each dataset with the present parameters of all spectra.
 
