@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 # Some minutes: it runs where it is named on the command line.
-collect_ignore = ["test_gammapy_fit_backend_whole.py"]
+collect_ignore = [
+    "test_gammapy_fit_backend_whole.py",
+    # Plugins for processes of their own.
+    "switched_backend.py",
+    "switched_flux_points.py",
+    "switched_light_curve.py",
+]
 
 
 # Where numbers of Gammapy's tests differ, by the kind of difference: each has a test of its own
