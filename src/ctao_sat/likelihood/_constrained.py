@@ -76,8 +76,8 @@ def minimum_within(
     """Return the minimum near a start, which may be on a limit.
 
     Damped Newton steps, which need a handful of passes over the data, if need be in logarithms of
-    amplitudes; free positions are searched for by values as well. Where steps do not converge, and for what Gammapy evaluates in part,
-    Minuit takes over.
+    amplitudes; free positions are searched for by values as well. Where steps do not converge, and
+    for what Gammapy evaluates in part, Minuit takes over.
 
     Parameters
     ----------
