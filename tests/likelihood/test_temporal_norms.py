@@ -108,6 +108,31 @@ def test_parameter_that_spectrum_and_decay_share(small):
     assert_allclose(likelihood.hessian(x), expected, rtol=1e-3)
 
 
+def test_parameters_that_a_decay_shares(small):
+    model = free_time_scales()
+    model.t_ref.frozen = True
+    model.alpha2 = model.alpha1
+    datasets = make(small, [model])
+    likelihood = compile_likelihood(datasets)
+    x = np.array([p.factor for p in likelihood.parameters])
+    assert likelihood.value(x) == pytest.approx(datasets.stat_sum(), rel=1e-9)
+    gradient = likelihood.value_and_grad(x)[1]
+    assert_allclose(gradient, differences(likelihood.value, x), rtol=1e-4)
+
+
+def test_curvature_at_a_limit(small):
+    """Differences stay within the limits: before zero there is no onset."""
+    model = tr.OnsetPowerLawTemporalModel(T0, 0.7, 200 * u.s)
+    model.t_on.frozen = False
+    likelihood = compile_likelihood(make(small, [model]))
+    x = np.array([p.factor for p in likelihood.parameters])
+    assert np.count_nonzero(x == 0) == 1
+    hessian = likelihood.hessian(x)
+    expected = differences(lambda y: likelihood.value_and_grad(y)[1], x + 1e-2 * (x == 0))
+    for i in np.flatnonzero(x):
+        assert hessian[i, i] == pytest.approx(expected[i, i], rel=1e-2)
+
+
 def test_spectrum_without_a_kernel_is_left_to_gammapy(small):
     total = PowerLawSpectralModel() + PowerLawSpectralModel(index=3)
     datasets = make(small, [decay()], {0: total})

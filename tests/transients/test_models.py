@@ -297,6 +297,20 @@ def test_bad_parameters_are_refused(cls, parameters, match, t0):
         getattr(tr, cls)(t0, **parameters)
 
 
+def test_values_at_the_lower_limits_are_allowed(model, t0):
+    """Fits come to them, and must not end there in an error."""
+    model = model.copy()
+    for name in (*model.positive, *model.not_negative):
+        parameter = getattr(model, name)
+        assert parameter.min >= 0
+        if name.startswith("t_break_") and name != "t_break_1":
+            # Breaks have to increase.
+            continue
+        value, parameter.value = parameter.value, parameter.min
+        assert np.isfinite(model.integral(t0 + 10 * u.s, t0 + 900 * u.s)), name
+        parameter.value = value
+
+
 def test_one_break_needs_no_list(t0):
     model = tr.MultiBrokenPowerLawTemporalModel(t0, [1, 2], 300 * u.s)
     assert model.parameters["t_break_1"].quantity == 300 * u.s
@@ -305,7 +319,7 @@ def test_one_break_needs_no_list(t0):
 def test_parameter_that_a_fit_made_bad_is_refused(t0):
     model = tr.OnsetPowerLawTemporalModel(t0)
     model.t0.value = -1
-    with pytest.raises(ConfigError, match="give it limits"):
+    with pytest.raises(ConfigError, match="give it a lower limit"):
         model(t0)
 
 

@@ -23,6 +23,8 @@ class _Model:
         Of ``TransientModel.mean_function``, over the intervals of all vectors.
     slots : array of int64, (n_temporal,)
         Where its parameters are among all parameters.
+    lowest : array of float64, (n_temporal,)
+        Their lower limits: beyond them it may have no mean.
     vectors : list of int
         The vectors, one for each group of intervals.
     places : list of array of int64
@@ -31,6 +33,7 @@ class _Model:
 
     means: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     slots: np.ndarray
+    lowest: np.ndarray
     vectors: list[int]
     places: list[np.ndarray]
 
@@ -82,9 +85,9 @@ class TemporalNorms:
         """
         for requests in self._requests.values():
             model = requests[0][1][0]
-            slots = np.array(
-                [index[id(p)] for p in model.parameters.unique_parameters], dtype=np.int64
-            )
+            parameters = model.parameters.unique_parameters
+            slots = np.array([index[id(p)] for p in parameters], dtype=np.int64)
+            lowest = np.array([-np.inf if np.isnan(p.min) else p.min for p in parameters])
             gtis = [temporal[1] for _, temporal, _ in requests]
             means = model.mean_function([(gti.time_start, gti.time_stop) for gti in gtis])
             places = []
@@ -92,7 +95,7 @@ class TemporalNorms:
                 place = {column: i for i, column in enumerate(columns.tolist())}
                 places.append(np.array([place.get(i, -1) for i in slots.tolist()]))
             vectors = [vector for vector, _, _ in requests]
-            self._models.append(_Model(means, slots, vectors, places))
+            self._models.append(_Model(means, slots, lowest, vectors, places))
 
     def scale(self, p: np.ndarray, order: int, spectra, f, df, d2f) -> None:
         """Multiply vectors, and their derivatives, by the means.
@@ -112,7 +115,7 @@ class TemporalNorms:
             values = p[model.slots]
             mean, gradient = model.means(values)
             free = np.any(np.array(model.places) >= 0, axis=0)
-            curvature = _curvature(model.means, values, free) if order >= 2 else None
+            curvature = _curvature(model, values, free) if order >= 2 else None
             for k, (v, place) in enumerate(zip(model.vectors, model.places, strict=True)):
                 part = slice(spectra.start[v], spectra.start[v + 1])
                 n = len(spectra.columns[v])
@@ -137,9 +140,9 @@ class TemporalNorms:
                 first += value[:, np.newaxis] * slope
 
 
-def _curvature(means: Callable, values: np.ndarray, free: np.ndarray) -> np.ndarray:
+def _curvature(model: _Model, values: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Return second derivatives, (n_vectors, n_temporal, n_temporal)."""
-    mean, gradient = means(values)
+    mean, gradient = model.means(values)
     curvature = np.zeros((*gradient.shape, len(values)))
     for i in np.flatnonzero(free):
         # T0 is a large number, and a small change of it a large one of the mean.
@@ -148,8 +151,8 @@ def _curvature(means: Callable, values: np.ndarray, free: np.ndarray) -> np.ndar
         length = _STEP * min(abs(values[i]) or 1.0, scales.min(initial=np.inf))
         above, below = values.copy(), values.copy()
         above[i] += length
-        below[i] -= length
-        change = means(above)[1] - means(below)[1]
+        below[i] = max(below[i] - length, min(model.lowest[i], values[i]))
+        change = model.means(above)[1] - model.means(below)[1]
         # Rounding makes a step of T0 another one.
         curvature[:, i] = change / (above[i] - below[i])
     return 0.5 * (curvature + curvature.swapaxes(1, 2))

@@ -43,8 +43,8 @@ Examples
 >>> float(decay.integral(t0 + 62 * u.s, t0 + 2454 * u.s).round(5))
 0.08261
 >>> times = decay.sample_time(1000, t0, t0 + 1 * u.h, random_state=1)
->>> (times - t0).min() > 6 * u.s
-np.True_
+>>> bool((times - t0).min() > 6 * u.s)
+True
 """
 
 from gammapy.modeling.models import TEMPORAL_MODEL_REGISTRY

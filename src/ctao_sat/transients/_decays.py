@@ -6,7 +6,7 @@ from gammapy.modeling import Parameter
 
 from ctao_sat.kernels import temporal_shapes as shapes
 from ctao_sat.transients._model import TransientModel
-from ctao_sat.transients._reference import reference_parameter
+from ctao_sat.transients._reference import SMALLEST, reference_parameter
 
 __all__ = [
     "DelayedNovaTemporalModel",
@@ -54,8 +54,8 @@ class OnsetExpDecayTemporalModel(TransientModel):
     not_negative = ("t_on",)
 
     t_ref = reference_parameter()
-    t0 = Parameter("t0", "1 d", min=0)
-    t_on = Parameter("t_on", "0 s", frozen=True)
+    t0 = Parameter("t0", "1 d", min=SMALLEST)
+    t_on = Parameter("t_on", "0 s", min=0, frozen=True)
 
     def __init__(self, t_ref, t0="1 d", t_on="0 s", *, scale=None):
         super().__init__(t_ref, scale, t0=t0, t_on=t_on)
@@ -102,7 +102,7 @@ class TidalDisruptionTemporalModel(TransientModel):
     positive = ("t_fb",)
 
     t_ref = reference_parameter()
-    t_fb = Parameter("t_fb", "30 d", min=0)
+    t_fb = Parameter("t_fb", "30 d", min=SMALLEST)
     alpha = Parameter("alpha", 5 / 3, frozen=True)
 
     def __init__(self, t_ref, t_fb="30 d", alpha=5 / 3, *, scale=None):
@@ -157,9 +157,9 @@ class DelayedNovaTemporalModel(TransientModel):
 
     t_ref = reference_parameter()
     alpha = Parameter("alpha", 1.4)
-    t_rise = Parameter("t_rise", "1 d", min=0)
-    t0 = Parameter("t0", "1 d", frozen=True)
-    t_on = Parameter("t_on", "0 s", frozen=True)
+    t_rise = Parameter("t_rise", "1 d", min=SMALLEST)
+    t0 = Parameter("t0", "1 d", min=SMALLEST, frozen=True)
+    t_on = Parameter("t_on", "0 s", min=0, frozen=True)
 
     def __init__(self, t_ref, alpha=1.4, t_rise="1 d", t0="1 d", t_on="0 s", *, scale=None):
         super().__init__(t_ref, scale, alpha=alpha, t_rise=t_rise, t0=t0, t_on=t_on)

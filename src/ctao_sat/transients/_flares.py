@@ -6,7 +6,7 @@ from gammapy.modeling import Parameter
 
 from ctao_sat.kernels import temporal_shapes as shapes
 from ctao_sat.transients._model import TransientModel
-from ctao_sat.transients._reference import reference_parameter
+from ctao_sat.transients._reference import SMALLEST, reference_parameter
 
 __all__ = [
     "DoubleExpFlareTemporalModel",
@@ -53,8 +53,8 @@ class FREDTemporalModel(TransientModel):
     positive = ("tau1", "tau2")
 
     t_ref = reference_parameter()
-    tau1 = Parameter("tau1", "10 s", min=0)
-    tau2 = Parameter("tau2", "100 s", min=0)
+    tau1 = Parameter("tau1", "10 s", min=SMALLEST)
+    tau2 = Parameter("tau2", "100 s", min=SMALLEST)
 
     def __init__(self, t_ref, tau1="10 s", tau2="100 s", *, scale=None):
         super().__init__(t_ref, scale, tau1=tau1, tau2=tau2)
@@ -102,8 +102,8 @@ class FREDXiTemporalModel(TransientModel):
     positive = ("t_peak", "xi")
 
     t_ref = reference_parameter()
-    t_peak = Parameter("t_peak", "100 s", min=0)
-    xi = Parameter("xi", 1.0, min=0)
+    t_peak = Parameter("t_peak", "100 s", min=SMALLEST)
+    xi = Parameter("xi", 1.0, min=SMALLEST)
 
     def __init__(self, t_ref, t_peak="100 s", xi=1.0, *, scale=None):
         super().__init__(t_ref, scale, t_peak=t_peak, xi=xi)
@@ -148,8 +148,8 @@ class DoubleExpFlareTemporalModel(TransientModel):
     positive = ("t_rise", "t_decay")
 
     t_ref = reference_parameter()
-    t_rise = Parameter("t_rise", "1 h", min=0)
-    t_decay = Parameter("t_decay", "1 h", min=0)
+    t_rise = Parameter("t_rise", "1 h", min=SMALLEST)
+    t_decay = Parameter("t_decay", "1 h", min=SMALLEST)
 
     def __init__(self, t_ref, t_rise="1 h", t_decay="1 h", *, scale=None):
         super().__init__(t_ref, scale, t_rise=t_rise, t_decay=t_decay)

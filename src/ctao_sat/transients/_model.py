@@ -265,7 +265,7 @@ class TransientModel(TemporalModel):
     def _refusal(self, name: str, wanted: str) -> ConfigError:
         return ConfigError(
             f"{name} of {self.tag[0]} is {getattr(self, name).quantity}.",
-            remedy=f"It has to be {wanted}; for a fit, give it limits.",
+            remedy=f"It has to be {wanted}; for a fit, give it a lower limit there.",
         )
 
     def _seconds(self, time: Time) -> NDArray:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from ctao_sat.errors import ConfigError
 from ctao_sat.kernels import temporal_shapes as shapes
 from ctao_sat.transients._model import TransientModel
-from ctao_sat.transients._reference import reference_parameter
+from ctao_sat.transients._reference import SMALLEST, reference_parameter
 from ctao_sat.transients._tables import checked_norms
 
 __all__ = ["OrbitalTemporalModel", "PeriodicTemporalModel"]
@@ -56,7 +56,7 @@ class PeriodicTemporalModel(TransientModel):
 
     t_ref = reference_parameter()
     amp = Parameter("amp", 0.5)
-    period = Parameter("period", "1 d", min=0)
+    period = Parameter("period", "1 d", min=SMALLEST)
 
     def __init__(self, t_ref, amp=0.5, period="1 d", *, scale=None):
         super().__init__(t_ref, scale, amp=amp, period=period)
@@ -105,7 +105,7 @@ class OrbitalTemporalModel(TransientModel):
     positive = ("period",)
 
     t_ref = reference_parameter()
-    period = Parameter("period", "1 d", frozen=True)
+    period = Parameter("period", "1 d", min=SMALLEST, frozen=True)
 
     def __init__(self, t_ref, period, phase: ArrayLike, norm: ArrayLike, *, scale=None):
         self.phase, self.norm = checked_norms(phase, norm)

@@ -10,7 +10,7 @@ from gammapy.modeling import Parameter, Parameters
 from ctao_sat.errors import ConfigError
 from ctao_sat.kernels import temporal_shapes as shapes
 from ctao_sat.transients._model import TransientModel
-from ctao_sat.transients._reference import reference_parameter
+from ctao_sat.transients._reference import SMALLEST, reference_parameter
 
 __all__ = [
     "BrokenPowerLawTemporalModel",
@@ -66,8 +66,8 @@ class OnsetPowerLawTemporalModel(TransientModel):
 
     t_ref = reference_parameter()
     alpha = Parameter("alpha", 1.2)
-    t0 = Parameter("t0", "1 d", frozen=True)
-    t_on = Parameter("t_on", "0 s", frozen=True)
+    t0 = Parameter("t0", "1 d", min=SMALLEST, frozen=True)
+    t_on = Parameter("t_on", "0 s", min=0, frozen=True)
 
     def __init__(self, t_ref, alpha=1.2, t0="1 d", t_on="0 s", *, scale=None):
         super().__init__(t_ref, scale, alpha=alpha, t0=t0, t_on=t_on)
@@ -117,8 +117,8 @@ class BrokenPowerLawTemporalModel(TransientModel):
     t_ref = reference_parameter()
     alpha1 = Parameter("alpha1", 1.0)
     alpha2 = Parameter("alpha2", 2.0)
-    t_break = Parameter("t_break", "1 d", min=0)
-    t_on = Parameter("t_on", "0 s", frozen=True)
+    t_break = Parameter("t_break", "1 d", min=SMALLEST)
+    t_on = Parameter("t_on", "0 s", min=0, frozen=True)
 
     def __init__(self, t_ref, alpha1=1.0, alpha2=2.0, t_break="1 d", t_on="0 s", *, scale=None):
         parts = {"alpha1": alpha1, "alpha2": alpha2, "t_break": t_break, "t_on": t_on}
@@ -241,10 +241,10 @@ class MultiBrokenPowerLawTemporalModel(TransientModel):
 
 def _chain_parameters(n: int) -> Parameters:
     """Return the parameters of a chain of n breaks, in the order of the kernel after ``t_ref``."""
-    parameters = [reference_parameter(), Parameter("t_on", "0 s", frozen=True)]
+    parameters = [reference_parameter(), Parameter("t_on", "0 s", min=0, frozen=True)]
     parameters.append(Parameter("alpha_0", 1.0))
     for k in range(1, n + 1):
-        parameters.append(Parameter(f"t_break_{k}", f"{k} d", min=0, frozen=True))
+        parameters.append(Parameter(f"t_break_{k}", f"{k} d", min=SMALLEST, frozen=True))
         parameters.append(Parameter(f"alpha_{k}", 1.0))
     return Parameters(parameters)
 
@@ -299,9 +299,9 @@ class SmoothBrokenPowerLawTemporalModel(TransientModel):
     t_ref = reference_parameter()
     alpha1 = Parameter("alpha1", 1.0)
     alpha2 = Parameter("alpha2", 2.0)
-    t_break = Parameter("t_break", "1 d", min=0)
+    t_break = Parameter("t_break", "1 d", min=SMALLEST)
     smoothness = Parameter("smoothness", 1.0, frozen=True)
-    t_on = Parameter("t_on", "0 s", frozen=True)
+    t_on = Parameter("t_on", "0 s", min=0, frozen=True)
 
     def __init__(
         self,

@@ -10,7 +10,10 @@ from gammapy.modeling import Parameter
 
 from ctao_sat.errors import ConfigError
 
-__all__ = ["reference_parameter", "reference_time"]
+__all__ = ["SMALLEST", "reference_parameter", "reference_time"]
+
+# Lower limit, in their units, of parameters that have to be above zero: fits come to their limits.
+SMALLEST = 1e-12
 
 _REMEDY = (
     "Give t_ref=Time(…, scale='utc') as T0 is published, or name the scale of the number with "
