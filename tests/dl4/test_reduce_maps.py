@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from gammapy.data import EventList
 from gammapy.datasets import MapDataset, MapDatasetOnOff
 from gammapy.irf import Background2D, EnergyDependentMultiGaussPSF, FoVAlignment, PSFKing
 from gammapy.makers import (
@@ -18,7 +19,13 @@ from regions import CircleSkyRegion
 from ctao_sat import dl3, dl4
 from ctao_sat.dl3._sites import bundled_earth_rotation
 from ctao_sat.dl4._map_dataset import make_map_dataset
-from ctao_sat.errors import ConfigError, CtaoSatWarning, DataError, MissingHDUError
+from ctao_sat.errors import (
+    ConfigError,
+    CtaoSatWarning,
+    DataError,
+    MissingHDUError,
+    SelectionError,
+)
 
 TARGET = SkyCoord(83.633, 22.014, unit="deg")
 AXIS = MapAxis.from_energy_bounds("0.1 TeV", "30 TeV", nbin=5)
@@ -282,6 +289,13 @@ def test_observations_beside_the_map_are_left_out(observations, geometry):
         ({"background": "reflected"}, "Unknown background 'reflected' of maps"),
         ({"background": "none", "exclusion": NEBULA}, "does nothing with"),
         ({"background": FoVBackgroundMaker(), "exclusion": NEBULA}, "does not go with"),
+        ({"background": None}, "Unknown background 'None' of maps"),
+        ({"background": FoVBackgroundMaker}, "Unknown background"),
+        ({"offset_max": 2.0}, "`offset_max` is 2.0, and no positive angle"),
+        ({"offset_max": "2 deg"}, "`offset_max` is '2 deg'"),
+        ({"offset_max": 2 * u.TeV}, "`offset_max` is <Quantity 2. TeV>"),
+        ({"offset_max": 0 * u.deg}, "and no positive angle"),
+        ({"energy_axis_true": AXIS}, "The axis of true energy is named 'energy'"),
         ({"background_integration": "bins"}, "Unknown integration"),
         ({"containment_correction": True}, "`containment_correction` does nothing for maps"),
         ({"n_off_regions": 3}, "`n_off_regions` does nothing for maps"),
@@ -290,6 +304,29 @@ def test_observations_beside_the_map_are_left_out(observations, geometry):
 def test_bad_arguments(reduce, options, message):
     with pytest.raises(ConfigError, match=message):
         reduce(**options)
+
+
+def test_axes_beside_energy_are_refused(observations, geometry):
+    phases = geometry.to_cube([MapAxis.from_edges([0, 0.5, 1], name="phase")])
+    with pytest.raises(ConfigError, match="has the axis 'phase'"):
+        dl4.reduce(observations, phases)
+
+
+def test_no_observation(geometry):
+    with pytest.raises(SelectionError, match="There is no observation"):
+        dl4.reduce([], geometry)
+
+
+def test_run_without_events_has_exposure(observations, geometry):
+    """As of a rare event type, or a short interval."""
+    empty = observations[0].copy(in_memory=True)
+    empty.events = EventList(observations[0].events.table[:0])
+    options = {"energy_axis_true": TRUE, "background": "none"}
+    (dataset,) = dl4.reduce([empty], geometry, **options)
+    (full,) = dl4.reduce([observations[0]], geometry, **options)
+    assert dataset.counts.data.sum() == 0 < full.counts.data.sum()
+    assert np.array_equal(dataset.exposure.data, full.exposure.data)
+    assert np.array_equal(dataset.background.data, full.background.data)
 
 
 def test_missing_responses_are_named(observations, geometry):

@@ -15,7 +15,7 @@ from ctao_sat.dl4._exclusion import exclusion_mask
 from ctao_sat.dl4._names import dataset_names, default_true_axis
 from ctao_sat.dl4._reduce_maps import reduce_maps
 from ctao_sat.dl4._reduce_spectra import reduce_spectra
-from ctao_sat.errors import ConfigError
+from ctao_sat.errors import ConfigError, SelectionError
 
 __all__ = ["reduce"]
 
@@ -102,15 +102,21 @@ def reduce(
     Raises
     ------
     ConfigError
-        If the geometry is neither a region nor a map or has no energy axis, an option does not go
-        with it, the background is unknown, or the names are not one for each observation.
+        If the geometry is neither a region nor a map or has other axes than one of energy, an
+        option does not go with it or is no angle, the background is unknown, or the names are not
+        one for each observation.
+    SelectionError
+        If there is no observation.
     MissingHDUError
         If the containment correction needs a PSF that is not there, or a map a response.
     DataError
         If no observation has an off region or a bin that can be used, or an exposure is not finite.
     """
     observations = Observations(list(observations))
+    if not observations:
+        raise SelectionError("There is no observation.", remedy="Widen the selection.")
     _check_geometry(geometry)
+    _check_true_axis(energy_axis_true)
     common = {
         "names": dataset_names(observations, names),
         "energy_axis_true": energy_axis_true or default_true_axis(geometry.axes["energy"]),
@@ -166,6 +172,20 @@ def _check_geometry(geometry: Geom) -> None:
         raise ConfigError(
             "The geometry has no energy axis.",
             remedy="Add one with MapAxis.from_energy_bounds('0.1 TeV', '100 TeV', nbin=30).",
+        )
+    others = [name for name in geometry.axes.names if name != "energy"]
+    if others:
+        raise ConfigError(
+            f"The geometry has the axis '{others[0]}'; datasets have energy alone.",
+            remedy="Leave it out, and reduce one group of events after the other.",
+        )
+
+
+def _check_true_axis(axis: MapAxis | None) -> None:
+    if axis is not None and axis.name != "energy_true":
+        raise ConfigError(
+            f"The axis of true energy is named '{axis.name}'.",
+            remedy="Give MapAxis.from_energy_bounds(…, name='energy_true').",
         )
 
 

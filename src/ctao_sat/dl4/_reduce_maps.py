@@ -80,6 +80,7 @@ def reduce_maps(
             f"Unknown integration of the background '{integration}'.",
             remedy=did_you_mean(integration, _INTEGRATIONS),
         )
+    _check_offset(offset_max)
     _check_responses(observations, background)
     empty = MapDataset.create(geometry, energy_axis_true=energy_axis_true, name="stacked")
     makers: list[Maker] = [safe_mask or SafeMaskMaker(methods=["aeff-max"], aeff_percent=10)]
@@ -105,10 +106,27 @@ def reduce_maps(
     return datasets if stacked.total is None else [stacked.total]
 
 
+def _check_offset(offset_max: u.Quantity | None) -> None:
+    if offset_max is None:
+        return
+    angle = isinstance(offset_max, u.Quantity) and offset_max.unit.is_equivalent("deg")
+    if not angle or not offset_max > 0 * u.deg:
+        raise ConfigError(
+            f"`offset_max` is {offset_max!r}, and no positive angle.",
+            remedy="Give an angle with its unit, such as 2 * u.deg.",
+        )
+
+
 def _check_responses(observations: Observations, background: Maker | str) -> None:
     needed = ["events", "aeff", "edisp", "psf"] + ["bkg"] * (background in ("fov", "ring"))
     for observation in observations:
-        absent = [name for name in needed if name not in observation.available_hdus]
+        # Gammapy takes an empty event list in memory for none.
+        absent = [
+            name
+            for name in needed
+            if name not in observation.available_hdus
+            and (name != "events" or observation.events is None)
+        ]
         if absent:
             raise MissingHDUError(
                 f"Observation {observation.obs_id} has no {absent[0]}, which maps need.",
@@ -133,7 +151,7 @@ def _background_makers(background: Maker | str, exclusion: WcsNDMap | None) -> l
     if background != "none":
         raise ConfigError(
             f"Unknown background '{background}' of maps.",
-            remedy=did_you_mean(background, _BACKGROUNDS) or "Or give a Gammapy maker.",
+            remedy=did_you_mean(str(background), _BACKGROUNDS) or "Or give a Gammapy maker.",
         )
     if exclusion is not None:
         raise ConfigError(
