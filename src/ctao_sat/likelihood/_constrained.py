@@ -15,6 +15,9 @@ from ctao_sat.likelihood._valleys import follow_valleys
 
 __all__ = ["Minimum", "held_limits", "minimum_within", "prepared"]
 
+# Where as many steps do not lead to a minimum, there is a valley.
+_PLAIN_STEPS = 20
+
 
 @dataclass(frozen=True)
 class Minimum:
@@ -107,7 +110,7 @@ def minimum_within(
                 end = descend(likelihood, function, start, limits, near=True)
             else:
                 function = _Expansion(likelihood)
-                end = approach(function, start, limits)
+                end = approach(function, start, limits, max_steps=_PLAIN_STEPS)
                 if not end.converged:
                     end = follow_valleys(likelihood, function, start, limits)
             stat, n_calls = function.value(end.x), function.n_calls

@@ -15,6 +15,8 @@ __all__ = ["follow_valleys"]
 
 # How often steps in logarithms and plain ones take turns, and what is too little to go on for.
 _ROUNDS, _GAIN = 6, 1e-6
+# Plain steps are short in a valley: a few tell whether an amplitude is to change its sign.
+_PLAIN_STEPS = 6
 
 
 class _InLogarithms:
@@ -76,7 +78,9 @@ def follow_valleys(
         with np.errstate(divide="ignore"):
             bounds = np.array([other.from_plain(limit) for limit in limits])
         inner = approach(other, other.from_plain(x), bounds)
-        end = approach(function, np.clip(other.plain(inner.x), *limits), limits)
+        end = approach(
+            function, np.clip(other.plain(inner.x), *limits), limits, max_steps=_PLAIN_STEPS
+        )
         reached = function.value(end.x)
         settled = inner.converged and function.value(other.plain(inner.x)) - reached < _GAIN
         if settled or end.converged:
