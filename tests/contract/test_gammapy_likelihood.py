@@ -39,7 +39,7 @@ from ctao_sat._gammapy import (
 
 SIGNATURES = {
     "current_evaluator": ["dataset", "model"],
-    "fresh_copy": ["datasets"],
+    "fresh_copy": ["datasets", "models"],
     "new_evaluator": ["dataset", "model", "psf", "edisp"],
     "penalties": ["datasets"],
     "penalty_precision": ["penalty"],

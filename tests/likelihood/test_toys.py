@@ -193,6 +193,7 @@ def test_minuit_takes_over_where_steps_fail(small, monkeypatch, caplog):
         return type(end)(start, end.held, False)
 
     monkeypatch.setattr(_constrained, "approach", lost)
+    monkeypatch.setattr(_constrained, "follow_valleys", lambda _, *where: lost(*where))
     with caplog.at_level(logging.WARNING):
         found = toys(datasets, 3, rng(7))
     assert "Of 3 toys, 3 were left to Minuit, and 0 did not converge." in caplog.text

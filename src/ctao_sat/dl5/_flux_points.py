@@ -138,17 +138,17 @@ def flux_points(
     >>> dataset.edisp = dataset.mask_safe = None
     >>> dataset.counts.data += 10
     >>> dataset.background.data += 4
-    >>> spectrum = PowerLawSpectralModel(amplitude="1e-12 cm-2 s-1 TeV-1", index=2)
+    >>> spectrum = PowerLawSpectralModel(amplitude="1e-12 cm-2 s-1 TeV-1", index=2.1)
     >>> datasets = Datasets([dataset])
     >>> datasets.models = [SkyModel(spectrum, name="source")]
     >>> points = dl5.flux_points(datasets, [1, 10] * u.TeV)
     >>> table = points.to_table(sed_type="likelihood")
     >>> for name in ("norm", "norm_err", "norm_ul", "sqrt_ts"):
     ...     print(f"{name}: {table[name][0]:.3f}")
-    norm: 0.667
-    norm_err: 0.351
-    norm_ul: 1.504
-    sqrt_ts: 2.516
+    norm: 0.717
+    norm_err: 0.378
+    norm_ul: 1.640
+    sqrt_ts: 2.515
     >>> points.meta["fallbacks"]
     []
     """

@@ -82,7 +82,13 @@ def light_curve(
         What to compute besides norm, error and test statistic.
     reoptimize : bool
         Fit the free parameters of the other models again, in each bin, and with the spectrum.
-    n_sigma, n_sigma_ul, n_sigma_sensitivity, norm, compiled, kernels
+    n_sigma, n_sigma_ul, n_sigma_sensitivity : float
+        As for `flux_points`.
+    norm : `~gammapy.modeling.Parameter` or dict, optional
+        As for `flux_points`.
+    compiled : {"auto", True, False}
+        As for `flux_points`.
+    kernels : `~ctao_sat.likelihood.KernelCache`, optional
         As for `flux_points`.
     checkpoints : str or Path, optional
         Folder in which each finished interval is kept. The same call, with the same data and

@@ -290,6 +290,9 @@ class CompiledLikelihood:
             data.append(replace(one, mask=mask, responses=list(one.responses)))
         return self._with_data(data)
 
+    def _source_terms(self, source: str) -> SourceTerms:
+        return SourceTerms.of(self._engine.terms, self._map, source)
+
     def _with_data(self, data: list) -> "CompiledLikelihood":
         other = copy.copy(self)
         other._exchange(replace(self._engine.terms, data=data))
@@ -372,4 +375,4 @@ def source_terms(likelihood: CompiledLikelihood, source: str) -> SourceTerms:
     terms : `~ctao_sat.likelihood._source_counts.SourceTerms`
         They follow the parameters.
     """
-    return SourceTerms.of(likelihood._engine.terms, likelihood._map, source)
+    return likelihood._source_terms(source)

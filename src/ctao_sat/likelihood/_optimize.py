@@ -225,8 +225,10 @@ def _minimise_within(
         # Last, as Gammapy does it: by differences of the statistic.
         for start in starts if derivatives else starts[-1:]:
             minuit = make_minuit(likelihood, objective, start, limits, derivatives=derivatives)
-            # Without a minimum to find, Minuit would use all of its calls, five times.
-            minuit.migrad(ncall=200 + 10 * n if derivatives else 200 + 10 * n + 5 * n**2, iterate=1)
+            # Without a minimum to find, Minuit would use all of its calls, five times. It may for
+            # one parameter, as the norm of an estimator: at a kink that takes more than one try.
+            most = 200 + 10 * n if derivatives else 200 + 10 * n + 5 * n**2
+            minuit.migrad(ncall=most, iterate=1 if derivatives or n > 1 else 5)
             if minuit.valid:
                 return minuit
             ends.append(minuit)
