@@ -123,7 +123,7 @@ def _containment(wanted: bool | None, geometry: RegionGeom, observations: Observ
     bare = [
         str(observation.obs_id)
         for observation in observations
-        if "psf" not in observation.available_irfs
+        if observation.psf is None
     ]
     if correct and bare:
         raise MissingHDUError(
