@@ -287,7 +287,12 @@ def test_nothing_is_lower_than_the_minimum(counts, background, signal, off, star
     if kind == CASH:
         # What a negative signal predicts without a background is a norm far below zero, where bins
         # without counts are clipped: no source is like that, and the search may end before it.
-        assume(not any(c and not b and s < 0 for c, b, s in zip(counts, background, signal)))
+        assume(
+            not any(
+                c and not b and s < 0
+                for c, b, s in zip(counts, background[:n], signal[:n], strict=True)
+            )
+        )
         bins = cash_bins(counts, background[:n], signal[:n])
     else:
         bins = on_off_bins(counts, off[:n], 0.3, signal[:n])
