@@ -120,11 +120,7 @@ def _containment(wanted: bool | None, geometry: RegionGeom, observations: Observ
             remedy="Take a CircleSkyRegion, or leave the correction out.",
         )
     correct = circle and not point_like if wanted is None else wanted
-    bare = [
-        str(observation.obs_id)
-        for observation in observations
-        if observation.psf is None
-    ]
+    bare = [str(observation.obs_id) for observation in observations if observation.psf is None]
     if correct and bare:
         raise MissingHDUError(
             f"Observation {bare[0]} has no point spread function (psf), which the containment "
