@@ -133,7 +133,7 @@ def test_refusals(datasets):
     with pytest.raises(ConfigError, match="smaller than a pixel"):
         dl5.excess_map(datasets, 0.01 * u.deg)
     with pytest.raises(ConfigError, match="diff/model"):
-        dl5.residual_map(datasets, "diff/modle")
+        dl5.residual_map(datasets, "diff/mod")
     spectrum = SpectrumDataset.create(
         RegionGeom.create("icrs;circle(0, 0, 1)", axes=datasets[0].counts.geom.axes)
     )

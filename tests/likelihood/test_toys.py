@@ -328,7 +328,7 @@ def test_table(fits):
     [
         (0, {}, "0 sets"),
         (1, {"null": ["source.reference"]}, "Not free: reference"),
-        (1, {"null": ["source.amplitud"]}, "Did you mean 'source.amplitude'"),
+        (1, {"null": ["source.amplitudes"]}, "Did you mean 'source.amplitude'"),
         (1, {"null": ["sharp"]}, "Unknown parameter"),
     ],
 )

@@ -132,10 +132,12 @@ def spread(
 
     Parameters
     ----------
-    table, node, weight, valid : array
+    table : array
         See the module.
     usable : array of bool, shape (n_k,)
         Whether the energies are inside of the table.
+    node, weight, valid : array
+        See the module.
     logarithmic : bool
         Whether the table holds logarithms.
     fill : float

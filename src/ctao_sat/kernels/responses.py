@@ -39,7 +39,7 @@ def integrate(
 
     Parameters
     ----------
-    table, node, weight, valid : array
+    table : array
         See `ctao_sat.kernels.interpolation`; rows are the energies between which the integrand is a
         power law.
     usable : array of bool, shape (n_k,)
@@ -48,6 +48,8 @@ def integrate(
         Logarithms of the energies, increasing.
     target : array of int, shape (n_k - 1,)
         To which bin the interval that begins at an energy belongs; -1 for none.
+    node, weight, valid : array
+        See `ctao_sat.kernels.interpolation`.
     factor : array, shape (n_p,)
         What integrals are multiplied by, such as a solid angle.
     out : array, shape (n_bins, n_p)
@@ -102,10 +104,12 @@ def redistribution(
 
     Parameters
     ----------
-    table, node, weight, valid : array
-        See `ctao_sat.kernels.interpolation`; ``table`` has the shape (n_true, n_ratio, n_nodes).
+    table : array
+        See `ctao_sat.kernels.interpolation`; it has the shape (n_true, n_ratio, n_nodes).
     usable : array of bool, shape (n_true, n_ratio)
         Whether true energy and ratio are inside of the table.
+    node, weight, valid : array
+        See `ctao_sat.kernels.interpolation`.
     edges : array, shape (n_ratio + 1,)
         Edges of the bins of the ratio.
     limits : array, shape (n_true, n_reco + 1)

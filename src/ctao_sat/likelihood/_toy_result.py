@@ -82,7 +82,7 @@ class Toys:
 
     @property
     def errors(self) -> np.ndarray:
-        """Errors of the values, shape (n, n_free): 0 at a limit, infinite if undetermined."""
+        """The errors of values, shape (n, n_free): 0 at a limit, infinite if undetermined."""
         return np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
 
     @property
