@@ -155,6 +155,28 @@ def test_degenerate_parameters_are_named(small):
     assert successes == {"ctao_sat": False, "minuit": True}
 
 
+def test_sources_at_one_place_are_named(small):
+    """Flux goes from one to the other, and Gammapy's statistic does not change."""
+    successes = {}
+    for name in ("ctao_sat", "minuit"):
+        dataset = small.cube()
+        source, twin = small.point(), small.point("twin")
+        twin.spectral_model.index = source.spectral_model.index
+        dataset.models = [source, twin]
+        small.fill([dataset], np.random.default_rng(1))
+        result = Fit(backend=name).run(dataset)
+        successes[name] = result.success
+        stat = dataset.stat_sum()
+        moved = 0.5 * source.spectral_model.amplitude.value
+        source.spectral_model.amplitude.value -= moved
+        twin.spectral_model.amplitude.value += moved
+        assert dataset.stat_sum() == pytest.approx(stat, abs=1e-8)
+        if name == "ctao_sat":
+            message = result.covariance_result.message
+            assert "do not determine source.amplitude, twin.amplitude" in message
+    assert successes == {"ctao_sat": False, "minuit": True}
+
+
 def test_options_of_minuit_are_not_used(small):
     """A looser tolerance would only end farther from the minimum."""
     options = {"optimize_opts": {"tol": 10.0, "strategy": 0}}
