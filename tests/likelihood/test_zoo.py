@@ -217,14 +217,14 @@ def _compare_derivatives(zoo, case, like, x, outcome):
     columns = _columns(case, like)
     for index in columns:
         enough = outcome.enough(gradient[index], 1 / sigma[index])
-        numeric, error = zoo.derivative(like.value, x, index, steps[index], enough)
+        numeric, error = zoo.derivative(like.value, x, index, steps[index], enough, gradient[index])
         outcome.derivatives(f"gradient {index}", gradient[index], numeric, error, sigma[index])
         if hessian is not None:
             scale = (sigma * sigma[index])[columns]
             row = hessian[index, columns]
             slope = functools.partial(_slope, like, columns)
             enough = outcome.enough(row, 1 / scale)
-            numeric, error = zoo.derivative(slope, x, index, steps[index], enough)
+            numeric, error = zoo.derivative(slope, x, index, steps[index], enough, row)
             outcome.derivatives(f"hessian {index}", row, numeric, error, scale)
     return gradient, hessian, steps
 
