@@ -75,6 +75,7 @@ FIGURES = {
     "reduce_maps.py": ["reduction-maps.png"],
     "ts_map.py": ["ts-map.png"],
     "light_curves.py": ["light-curve.png"],
+    "flux_points.py": ["flux-points.png"],
     "pulsar.py": ["pulsar-profile.png", "pulsar-phaseogram.png"],
     "toys.py": ["toys-profile.png", "toys-contours.png", "toys-pulls.png", "toys-coverage.png"],
     "sky_maps.py": [

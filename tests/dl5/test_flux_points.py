@@ -83,6 +83,12 @@ def test_all_kinds_of_datasets(small, kind):
 @pytest.mark.parametrize("kind", ["cube", "spectrum"])
 def test_other_parameters_are_fitted_again(small, kind):
     datasets = small.datasets(kind)
+    if kind == "cube":
+        # Gammapy's time goes by pixels and bins.
+        datasets = Datasets([small.cube(n_pixels=6)])
+        second = small.point("second", offset=0.2)
+        datasets.models = [small.point(), second, small.background_model()]
+        small.fill(datasets, np.random.default_rng(20261101))
     name = next(m.name for m in datasets.models if isinstance(m, SkyModel))
     for model in datasets.models:
         for parameter in model.parameters:
@@ -92,7 +98,7 @@ def test_other_parameters_are_fitted_again(small, kind):
         second.spectral_model.index.value += 1.5
         second.spectral_model.amplitude.prior = GaussianPrior(mu=1e-12, sigma=3e-13)
         datasets.models = [*datasets.models, second]
-    edges = [1, 3, 20] * u.TeV
+    edges = [1, 3, 20] * u.TeV if kind == "spectrum" else [1, 20] * u.TeV
     before = datasets.models.parameters.value.copy()
     ours = dl5.flux_points(datasets, edges, name, reoptimize=True)
     assert ours.meta["fallbacks"] == []
@@ -107,6 +113,31 @@ def test_other_parameters_are_fitted_again(small, kind):
     assert np.nanmax(data(ours, "stat") - data(theirs, "stat")) < 1e-4
     for column in ("ts", "npred", "npred_excess"):
         np.testing.assert_allclose(data(ours, column), data(theirs, column), rtol=5e-3, atol=0.05)
+
+
+def test_free_indices_of_others(small):
+    # In one bin of energy they say next to nothing: amplitudes go along with them.
+    datasets = Datasets([small.cube()])
+    second = small.point("second", offset=0.3, index=2.6)
+    datasets.models = [small.point(), second, small.background_model()]
+    small.fill(datasets, np.random.default_rng(20261101))
+    edges = datasets[0].counts.geom.axes["energy"].edges
+    options = {"reoptimize": True, "selection_optional": ["errn-errp", "ul"]}
+    free = dl5.flux_points(datasets, edges, "source", **options)
+    assert free.meta["fallbacks"] == []
+    assert data(free, "success").all()
+    for model in datasets.models[1:]:
+        for parameter in model.parameters:
+            parameter.frozen = parameter.name not in ("amplitude", "norm")
+    for index in (2.6, -5, 0, 5, 15):
+        second.spectral_model.index.value = index
+        held = dl5.flux_points(datasets, edges, "source", **options)
+        assert held.meta["fallbacks"] == []
+        # No index is better, and none makes much of a difference.
+        assert np.max(data(free, "stat") - data(held, "stat")) < 1e-6
+        for column in ("norm", "norm_err", "norm_errp", "norm_errn", "norm_ul"):
+            apart = np.abs(data(free, column) - data(held, column)) / data(held, "norm_err")
+            assert np.max(apart) < 0.5, column
 
 
 def test_masks_priors_and_limits_of_the_norm(small):

@@ -18,6 +18,8 @@ from ctao_sat._gammapy import fresh_copy
 from ctao_sat.errors import ConfigError, NotCompilable
 from ctao_sat.kernels.checksum import checksum
 from ctao_sat.likelihood import CompiledLikelihood, compile_likelihood
+from ctao_sat.likelihood._compiled import source_terms, with_energies
+from ctao_sat.likelihood._source_counts import SourceTerms
 
 KINDS = ["spectrum", "on-off", "cube", "map on-off", "flux points", "joint"]
 VALUE = 1e-9
@@ -505,3 +507,37 @@ def test_linked_parameters_add_their_slopes(small):
     assert likelihood.value(x) == pytest.approx(single.value(doubled), rel=1e-12)
     slopes = single.value_and_grad(doubled)[1] * [1, 2]
     np.testing.assert_allclose(likelihood.value_and_grad(x)[1], slopes, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["spectrum", "on-off", "cube", "map on-off"])
+class TestEnergies:
+    def test_parts_make_the_whole(self, made, kind):
+        datasets, likelihood = made(kind)
+        x = factors(likelihood) * 1.1
+        name, n = datasets[0].name, datasets[0].counts.data.shape[0]
+        parts = [with_energies(likelihood, {name: slice(i, i + 1)}) for i in range(n)]
+        values, slopes = zip(*(part.value_and_grad(x) for part in parts), strict=True)
+        value, slope = likelihood.value_and_grad(x)
+        assert sum(values) == pytest.approx(value, rel=1e-12)
+        assert np.sum(slopes, axis=0) == pytest.approx(slope, rel=1e-9, abs=1e-9)
+
+    def test_equals_gammapys_slices(self, made, kind):
+        datasets, likelihood = made(kind)
+        edges = datasets[0].counts.geom.axes["energy"].edges
+        sliced = datasets.slice_by_energy(edges[1], edges[3])
+        sliced[0]._name = datasets[0].name
+        sliced.models = datasets.models
+        part = with_energies(likelihood, {datasets[0].name: slice(1, 3)})
+        assert part.value(factors(likelihood)) == pytest.approx(sliced.stat_sum(), rel=VALUE)
+
+    def test_no_energies_of_a_dataset_that_is_not_named(self, made, kind):
+        _, likelihood = made(kind)
+        assert with_energies(likelihood, {}).value(factors(likelihood)) == 0.0
+
+    def test_terms_of_a_source_are_shared(self, made, kind):
+        datasets, likelihood = made(kind)
+        shared = source_terms(likelihood, "source").counts()[0]
+        own = SourceTerms(datasets, "source").counts()[0]
+        for name in ("start", "rows", "background", "signal", "others", "fitted"):
+            assert np.array_equal(getattr(shared, name), getattr(own, name)), name
+        assert shared.signal.size > 0

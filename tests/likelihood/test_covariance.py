@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctao_sat.likelihood._covariance import exact_covariance, unbounded
+from ctao_sat.likelihood._covariance import covariance_across, exact_covariance, unbounded
 
 FREE = np.array([np.full(3, -np.inf), np.full(3, np.inf)])
 MATRIX = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.5, -1.0, 2.0]])
@@ -72,3 +72,35 @@ def test_noise_of_differences_is_no_curvature():
         covariance = exact_covariance(matrix, np.ones(3), FREE, numeric=True)
         assert covariance.determined.tolist() == [True, False, True]
     assert exact_covariance(np.diag([1.0, -1e-9, 1.0]), np.ones(3), FREE) is None
+
+
+class TestAcross:
+    def test_of_a_minimum_it_is_the_same(self):
+        sizes = np.array([1e-12, 1.0, 1e9])
+        matrix = MATRIX / np.outer(sizes, sizes)
+        expected = exact_covariance(matrix, sizes, FREE).matrix
+        assert covariance_across(matrix, sizes, FREE) == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize("along", [0.0, -1e-6])
+    def test_a_flat_valley_says_nothing_of_the_others(self, along):
+        # The last two lie along (1, 1): flat, or bent down a little.
+        valley = np.array([0.0, 1.0, 1.0]) / np.sqrt(2)
+        across = np.array([0.0, 1.0, -1.0]) / np.sqrt(2)
+        both = np.array([1.0, 0.5 / np.sqrt(2), -0.5 / np.sqrt(2)])
+        matrix = np.outer(both, both) + np.outer(across, across) + along * np.outer(valley, valley)
+        found = covariance_across(matrix, np.zeros(3), FREE)
+        # The Schur complement of what is across: 1.25 - 0.5^2 / 1.25 as the first has it.
+        own = np.array([[both @ both - 0.25, 0.5], [0.5, 1.25]])
+        assert found[0, 0] == pytest.approx(2 * np.linalg.inv(own)[0, 0], rel=1e-5)
+        assert valley @ found @ valley == pytest.approx(0, abs=1e-5)
+
+    def test_held_and_without_curvature(self):
+        matrix, limits = MATRIX.copy(), FREE.copy()
+        limits[0, 1] = 0.0
+        matrix[2], matrix[:, 2] = 0.0, 0.0
+        found = covariance_across(matrix, np.zeros(3), limits)
+        assert found[0, 0] == pytest.approx(2 / MATRIX[0, 0])
+        assert not found[1:].any()
+
+    def test_not_finite(self):
+        assert np.isnan(covariance_across(MATRIX * np.nan, np.zeros(3), FREE)).all()

@@ -6,7 +6,7 @@ from scipy.optimize import brentq, minimize_scalar
 from ctao_sat.kernels import reference
 from ctao_sat.kernels.statistics import CASH
 
-__all__ = ["best_norm", "crossing", "sensitivity", "statistic"]
+__all__ = ["best_norm", "crossing", "sensitivity", "sort_planes", "statistic"]
 
 
 def statistic(kind, rows, background, signal, norm: float) -> float:
@@ -107,3 +107,32 @@ def sensitivity(kind, rows, background, signal, rise: float, end: float) -> floa
         return none - statistic(kind, asimov, background, signal, norm) - rise
 
     return float(brentq(height, 0, end, xtol=1e-14)) if height(end) > 0 else np.nan
+
+
+def sort_planes(kind, counts, second, third, mask, background, signal):
+    """Return the bins that a source reaches, and sums over the others.
+
+    Parameters
+    ----------
+    kind, counts, second, third, mask, background, signal : array
+        As in `ctao_sat.kernels.norm_planes.sort_planes`.
+
+    Returns
+    -------
+    start, rows, b, s, others : array
+        As there.
+    """
+    second = second if second.size else np.ones(counts.shape)
+    third = third if third.size else np.zeros(counts.shape)
+    everything = np.stack([counts, second, third], axis=-1)
+    reached, other = mask & (signal != 0), mask & (signal == 0)
+    others = np.zeros((len(counts), 3))
+    for e in range(len(counts)):
+        rows, mu = everything[e, other[e]], background[e, other[e]]
+        others[e, 0] = statistic(kind, rows, mu, np.zeros(len(mu)), 0.0)
+        if kind != CASH:
+            mu = mu + rows[:, 2] * reference.wstat_background(*rows.T, mu)
+        others[e, 1] = np.sum(np.where(mu > 0, mu, 0.0))
+        others[e, 2] = np.sum(counts[e, mask[e]])
+    start = np.cumsum([0, *np.count_nonzero(reached, axis=1)])
+    return start, everything[reached], background[reached], signal[reached], others

@@ -10,7 +10,7 @@ from gammapy.modeling import Parameter
 from ctao_sat.likelihood._compiled import CompiledLikelihood
 from ctao_sat.likelihood._descend import descend
 from ctao_sat.likelihood._minuit import Objective, make_minuit
-from ctao_sat.likelihood._newton import approach
+from ctao_sat.likelihood._newton import Approach, approach
 from ctao_sat.likelihood._valleys import follow_valleys
 
 __all__ = ["Minimum", "held_limits", "minimum_within", "prepared"]
@@ -110,13 +110,24 @@ def minimum_within(
                 end = descend(likelihood, function, start, limits, near=True)
             else:
                 function = _Expansion(likelihood)
-                end = approach(function, start, limits, max_steps=_PLAIN_STEPS)
-                if not end.converged:
-                    end = follow_valleys(likelihood, function, start, limits)
+                end = _descended(likelihood, function, start, limits)
             stat, n_calls = function.value(end.x), function.n_calls
             if end.converged and np.isfinite(stat):
                 return Minimum(end.x, stat, True, False, n_calls)
         return _by_minuit(likelihood, start, limits, n_calls)
+
+
+def _descended(
+    likelihood: CompiledLikelihood, function: _Expansion, start: np.ndarray, limits: np.ndarray
+) -> Approach:
+    """Return where steps lead, plain ones or in logarithms."""
+    end = approach(function, start, limits, max_steps=_PLAIN_STEPS)
+    # It is flat, too, where predictions are truncated: amplitudes that keep their signs end
+    # elsewhere.
+    if end.converged and likelihood.n_clipped(end.x) == 0:
+        return end
+    other = follow_valleys(likelihood, function, start, limits)
+    return min(end, other, key=lambda one: (not one.converged, function.value(one.x)))
 
 
 def _by_minuit(

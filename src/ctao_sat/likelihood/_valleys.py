@@ -20,18 +20,18 @@ _PLAIN_STEPS = 6
 
 
 class _InLogarithms:
-    """A function of the logarithms of some of its parameters, which are positive."""
+    """A function of the logarithms of some of its parameters, which keep their signs."""
 
-    def __init__(self, function: Function, logs: np.ndarray):
-        self._function, self._logs = function, logs
+    def __init__(self, function: Function, logs: np.ndarray, signs: np.ndarray):
+        self._function, self._logs, self._signs = function, logs, signs
 
     def from_plain(self, x: np.ndarray) -> np.ndarray:
         out = x.copy()
-        out[self._logs] = np.log(np.maximum(x[self._logs], 0.0))
+        out[self._logs] = np.log(np.maximum((self._signs * x)[self._logs], 0.0))
         return out
 
     def plain(self, y: np.ndarray) -> np.ndarray:
-        return np.where(self._logs, np.exp(np.where(self._logs, y, 0.0)), y)
+        return np.where(self._logs, self._signs * np.exp(np.where(self._logs, y, 0.0)), y)
 
     def value(self, y: np.ndarray) -> float:
         return self._function.value(self.plain(y))
@@ -44,15 +44,16 @@ class _InLogarithms:
         x = self.plain(y)
         slopes = np.where(self._logs, x, 1.0)
         bends = np.where(self._logs, x, 0.0) * self._function.gradient(x)
-        return self._function.hessian(x) * np.outer(slopes, slopes) + np.diag(bends)
+        # One after the other: the product of two may be too large a number.
+        return slopes[:, None] * self._function.hessian(x) * slopes + np.diag(bends)
 
 
 def follow_valleys(
     likelihood: CompiledLikelihood, function: Function, start: np.ndarray, limits: np.ndarray
 ) -> Approach:
-    """Go downhill in the logarithms of amplitudes that are positive.
+    """Go downhill in the logarithms of amplitudes.
 
-    Steps in plain amplitudes take turns, for those that are better negative.
+    Steps in plain amplitudes take turns, for those that are better of the other sign.
 
     Parameters
     ----------
@@ -74,9 +75,9 @@ def follow_valleys(
     x, value = start, function.value(start)
     end = Approach(x, np.zeros(len(x), dtype=bool), False)
     for _ in range(_ROUNDS):
-        other = _InLogarithms(function, amplitudes & (x > 0) & (limits[0] < limits[1]))
+        other = _InLogarithms(function, amplitudes & (x != 0) & (limits[0] < limits[1]), np.sign(x))
         with np.errstate(divide="ignore"):
-            bounds = np.array([other.from_plain(limit) for limit in limits])
+            bounds = np.sort([other.from_plain(limit) for limit in limits], axis=0)
         inner = approach(other, other.from_plain(x), bounds)
         end = approach(
             function, np.clip(other.plain(inner.x), *limits), limits, max_steps=_PLAIN_STEPS
