@@ -131,7 +131,9 @@ def sort_planes(kind, counts, second, third, mask, background, signal):
         rows, mu = everything[e, other[e]], background[e, other[e]]
         others[e, 0] = statistic(kind, rows, mu, np.zeros(len(mu)), 0.0)
         if kind != CASH:
-            mu = mu + rows[:, 2] * reference.wstat_background(*rows.T, mu)
+            mu = mu + rows[:, 2] * reference.wstat_background(
+                rows[:, 0], rows[:, 1], rows[:, 2], mu
+            )
         others[e, 1] = np.sum(np.where(mu > 0, mu, 0.0))
         others[e, 2] = np.sum(counts[e, mask[e]])
     start = np.cumsum([0, *np.count_nonzero(reached, axis=1)])
